@@ -1,0 +1,261 @@
+package sturdy
+
+import (
+	"reflect"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// ReadTurnOrWriteTurn is what a method's body may take. Which of them decides the right that
+// a caller needs: with a ReadTurn r, with a WriteTurn w.
+type ReadTurnOrWriteTurn interface{ *ReadTurn | *WriteTurn }
+
+// Method binds the body of what takes an argument and returns a result.
+//
+// Arguments, results and state share nothing: they are copied where their types can share.
+func Method[S any, T ReadTurnOrWriteTurn, A, R any](m caps.Method[A, R], body func(*S, T, A) (R, error)) Part[S] {
+	switch body := any(body).(type) {
+	case func(*S, *ReadTurn, A) (R, error):
+		return bindRead(m.Name(), body)
+	case func(*S, *WriteTurn, A) (R, error):
+		return bindWrite(m.Name(), body)
+	}
+	panic("unreachable: T is one of the two")
+}
+
+// Query binds the body of what takes nothing and returns a result.
+func Query[S any, T ReadTurnOrWriteTurn, R any](m caps.Query[R], body func(*S, T) (R, error)) Part[S] {
+	return Method(caps.Method[caps.Done, R](m), func(s *S, t T, _ caps.Done) (R, error) { return body(s, t) })
+}
+
+// Command binds the body of what takes an argument and returns nothing.
+func Command[S any, T ReadTurnOrWriteTurn, A any](m caps.Command[A], body func(*S, T, A) error) Part[S] {
+	return Method(caps.Method[A, caps.Done](m), func(s *S, t T, a A) (caps.Done, error) { return caps.Done{}, body(s, t, a) })
+}
+
+// Action binds the body of what takes nothing and returns nothing.
+func Action[S any, T ReadTurnOrWriteTurn](m caps.Action, body func(*S, T) error) Part[S] {
+	return Method(caps.Method[caps.Done, caps.Done](m), func(s *S, t T, _ caps.Done) (caps.Done, error) { return caps.Done{}, body(s, t) })
+}
+
+// typed is what a bound body knows of its argument and result.
+type typed[A, R any] struct {
+	method      *method
+	arg, result *caps.Codec
+	// copies: A or R can share memory, so they have to be copied on their way.
+	copies bool
+}
+
+func newTyped[A, R any](d *definition, name string, need caps.Rights) (*typed[A, R], bool) {
+	arg, aerr := caps.CodecFor(reflect.TypeFor[A]())
+	if aerr != nil {
+		d.fault("method %s: its argument: %v", name, aerr)
+	}
+	result, rerr := caps.CodecFor(reflect.TypeFor[R]())
+	if rerr != nil {
+		d.fault("method %s: its result: %v", name, rerr)
+	}
+	if aerr != nil || rerr != nil {
+		return nil, false
+	}
+	m := &method{name: name, need: need, arg: arg, result: result}
+	d.add(m)
+	return &typed[A, R]{m, arg, result, !arg.Flat() || !result.Flat()}, true
+}
+
+// give makes a result the caller's own. It is sealed within the turn: a turn whose result
+// cannot leave must not take effect, here or on another host.
+func (b *typed[A, R]) give(r *R, via caps.Authority) error {
+	p := unsafe.Pointer(r)
+	if err := b.result.Own(p, via); err != nil {
+		return err
+	}
+	_, err := b.result.Seal(p)
+	return err
+}
+
+// readBody is a bound body that takes a ReadTurn.
+type readBody[S, A, R any] struct {
+	*typed[A, R]
+	body func(*S, *ReadTurn, A) (R, error)
+}
+
+func bindRead[S, A, R any](name string, body func(*S, *ReadTurn, A) (R, error)) Part[S] {
+	return part[S]{func(d *definition) {
+		t, ok := newTyped[A, R](d, name, caps.Read)
+		if !ok {
+			return
+		}
+		b := &readBody[S, A, R]{t, body}
+		t.method.entry = b.enter
+		t.method.deliver = t.deliverThrough(b.enter)
+	}}
+}
+
+func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
+	if f.Own {
+		return b.outside(f, a)
+	}
+	t := f.Turn.(*ReadTurn)
+	if b.copies || t.gid != 0 || f.Via.Deep && b.result.HasRefs() {
+		return b.copying(f, t, a)
+	}
+	was := t.enter(f.Object.(*handle))
+	r, err = b.body((*S)(f.State), t, a)
+	t.leave(was)
+	return r, err
+}
+
+// copying is enter for types that can share memory, or carry authority through a deep Ref,
+// and for Checked mode.
+func (b *readBody[S, A, R]) copying(f caps.Frame, t *ReadTurn, a A) (r R, err error) {
+	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
+		return r, argumentError(b.method, err)
+	}
+	h := f.Object.(*handle)
+	was := t.enter(h)
+	if t.gid == 0 {
+		r, err = b.body((*S)(f.State), t, a)
+	} else {
+		err = t.checkRead(b.method, h, f.State, func(s unsafe.Pointer) (err error) {
+			r, err = b.body((*S)(s), t, a)
+			return err
+		})
+	}
+	t.leave(was)
+	if err == nil {
+		err = b.give(&r, f.Via)
+	}
+	return r, err
+}
+
+// outside runs the method as a read turn of its own.
+func (b *readBody[S, A, R]) outside(f caps.Frame, a A) (r R, err error) {
+	h, op := f.Object.(*handle), b.method.op
+	for {
+		t, err := h.vat.beginRead(f.Turn, op)
+		if err != nil {
+			return r, err
+		}
+		r, err = b.once(f, h, t, a)
+		if again, err := h.vat.endRead(t, op, err); !again {
+			return r, outcome(op, h, err)
+		}
+	}
+}
+
+func (b *readBody[S, A, R]) once(f caps.Frame, h *handle, t *ReadTurn, a A) (r R, err error) {
+	returned := false
+	defer t.rescue(b.method.op, &err, &returned)
+	v, err := t.state(h)
+	if err == nil {
+		f.Turn, f.State, f.Own = t, v.state, false
+		r, err = b.enter(f, a)
+	}
+	returned = true
+	return r, err
+}
+
+// writeBody is a bound body that takes a WriteTurn.
+type writeBody[S, A, R any] struct {
+	*typed[A, R]
+	body func(*S, *WriteTurn, A) (R, error)
+}
+
+func bindWrite[S, A, R any](name string, body func(*S, *WriteTurn, A) (R, error)) Part[S] {
+	return part[S]{func(d *definition) {
+		t, ok := newTyped[A, R](d, name, caps.Write)
+		if !ok {
+			return
+		}
+		b := &writeBody[S, A, R]{t, body}
+		t.method.entry = b.enter
+		t.method.deliver = t.deliverThrough(b.enter)
+	}}
+}
+
+func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
+	if f.Own {
+		return b.outside(f, a)
+	}
+	t, h := f.Turn.(*WriteTurn), f.Object.(*handle)
+	if b.copies {
+		return b.copying(t, h, a)
+	}
+	s, err := t.own(h)
+	if err != nil {
+		return r, err
+	}
+	was := t.r.enter(h)
+	r, err = b.body((*S)(s), t, a)
+	t.r.leave(was)
+	return r, err
+}
+
+// copying is enter for types that can share memory. A deep Ref cannot get here.
+func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err error) {
+	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
+		return r, argumentError(b.method, err)
+	}
+	s, err := t.own(h)
+	if err != nil {
+		return r, err
+	}
+	was := t.r.enter(h)
+	r, err = b.body((*S)(s), t, a)
+	t.r.leave(was)
+	if err == nil {
+		err = b.give(&r, caps.Full())
+	}
+	return r, err
+}
+
+// outside runs the method as a write turn of its own.
+func (b *writeBody[S, A, R]) outside(f caps.Frame, a A) (r R, err error) {
+	h, op, ctx := f.Object.(*handle), b.method.op, f.Turn
+	v := h.vat
+	var before *WriteTurn
+	for {
+		t, err := v.begin(ctx, op, before)
+		if err != nil {
+			return r, err
+		}
+		result, err := b.once(f, t, a)
+		g, err := v.end(t, err)
+		if !t.again {
+			if err = v.reply(ctx, op, g, err); err != nil {
+				return r, outcome(op, h, err) // and no result: it is an output, too
+			}
+			return result, nil
+		}
+		v.retry(t)
+		before = t
+	}
+}
+
+func (b *writeBody[S, A, R]) once(f caps.Frame, t *WriteTurn, a A) (r R, err error) {
+	returned := false
+	defer t.r.rescue(b.method.op, &err, &returned)
+	f.Turn, f.Own = t, false
+	r, err = b.enter(f, a)
+	returned = true
+	return r, err
+}
+
+// deliverThrough is the untyped way in: it decodes, calls entry and encodes. What it decodes
+// shares nothing, so only the authority of the result would be left to do, and entry does it.
+func (b *typed[A, R]) deliverThrough(entry func(caps.Frame, A) (R, error)) func(caps.Frame, caps.Message) (caps.Reply, error) {
+	return func(f caps.Frame, m caps.Message) (reply caps.Reply, err error) {
+		var a A
+		if err := b.arg.Decode(unsafe.Pointer(&a), m.Body, m.Slots); err != nil {
+			return reply, argumentError(b.method, err)
+		}
+		r, err := entry(f, a)
+		if err != nil {
+			return reply, err
+		}
+		reply.Body, reply.Slots = b.result.Append(nil, nil, unsafe.Pointer(&r))
+		return reply, nil
+	}
+}

@@ -1,0 +1,36 @@
+package sturdy
+
+import (
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// Cell holds one value that can be replaced.
+type Cell[V any] struct{ caps.Ref }
+
+// NewCell makes a cell that holds v.
+func NewCell[V any](t *WriteTurn, v V) Cell[V] {
+	c := Cell[V]{newColl[V](t, t.r.rt.colls.cell, "s")}
+	c.Set(t, v)
+	return c
+}
+
+func (c Cell[V]) open(t Turn, need caps.Rights) opened {
+	return openColl[V](t, c.Ref, t.reads().rt.colls.cell, "s", need)
+}
+
+// Get returns the value. It needs r.
+func (c Cell[V]) Get(t Turn) (v V) {
+	o := c.open(t, caps.Read)
+	if rec, ok := o.t.element(o.h, appendKey("")); ok {
+		v = decodeElement[V](o.t.rt, o.elem, rec, o.via)
+	}
+	o.close()
+	return v
+}
+
+// Set replaces the value. It needs w.
+func (c Cell[V]) Set(t *WriteTurn, v V) {
+	o := c.open(t, caps.Write)
+	t.setElement(o.h, appendKey(""), encodeElement(o.t.rt, o.elem, v))
+	o.close()
+}

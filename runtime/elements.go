@@ -1,0 +1,208 @@
+package sturdy
+
+import (
+	"reflect"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// Elements of collections are records of their own, beside their owner's: a collection is
+// never loaded whole. A turn finds an element in the first of these that has its key: the
+// layer that the running group writes, the layer of the group being made durable, the store.
+// A write turn writes the first layer directly, and takes that back if it fails.
+
+// sources are where a turn finds elements.
+type sources struct {
+	layers [2]*layer
+	store  *objstore.Snapshot
+	done   func()
+}
+
+func (t *ReadTurn) sources() sources {
+	if t.w == nil {
+		return sources{t.snap.layers, t.snap.store, func() {}}
+	}
+	s := t.vat.snaps.acquire(&t.vat.snaps.durable)
+	return sources{[2]*layer{t.vat.young, t.vat.old}, s.store, func() { t.vat.snaps.release(s) }}
+}
+
+// element returns one element of h.
+func (t *ReadTurn) element(h *handle, elem string) (rec objstore.Record, ok bool) {
+	key := objstore.ElementKey(h.oid, elem)
+	src := t.sources()
+	defer src.done()
+	for _, l := range src.layers {
+		if e := l.get(key); e != nil {
+			return e.rec, !e.dead
+		}
+	}
+	rec, ok, err := src.store.Get(key)
+	if err != nil {
+		panic(unwind{storeError(h, err)})
+	}
+	return rec, ok
+}
+
+// setElement writes an element of h.
+func (t *WriteTurn) setElement(h *handle, elem string, rec objstore.Record) {
+	t.change(&element{key: objstore.ElementKey(h.oid, elem), rec: rec})
+}
+
+// dropElement removes an element of h.
+func (t *WriteTurn) dropElement(h *handle, elem string) {
+	t.change(&element{key: objstore.ElementKey(h.oid, elem), dead: true})
+}
+
+func (t *WriteTurn) change(e *element) {
+	if len(e.key) > maxKey {
+		panic(unwind{tooLarge("a key of %d bytes; the limit is %d: it", len(e.key), maxKey)})
+	}
+	t.bytes += len(e.key) + len(e.rec.Body) + elementOverhead
+	if t.bytes > maxTurn {
+		panic(unwind{tooLarge("a turn that writes more than %d bytes of elements", maxTurn)})
+	}
+	before := t.r.vat.young.set(e)
+	t.elems = append(t.elems, change{e, before})
+}
+
+const (
+	maxKey  = 4 << 10  // bytes of an element's key
+	maxTurn = 64 << 20 // bytes of elements that one turn writes
+)
+
+// scan calls yield for each element of h with lo <= elem < hi in order; hi "" is the end.
+// yield may write: what it changes ahead of itself is seen.
+func (t *ReadTurn) scan(h *handle, lo, hi string, yield func(elem string, rec objstore.Record) bool) {
+	first, end := objstore.ElementRange(h.oid)
+	prefix := len(first)
+	next := first + objstore.Key(lo)
+	if hi != "" {
+		end = first + objstore.Key(hi)
+	}
+	src := t.sources()
+	defer src.done()
+	for size := 16; ; size = min(4*size, 256) {
+		page, more, err := src.page(next, end, size)
+		if err != nil {
+			panic(unwind{storeError(h, err)})
+		}
+		changes := src.changes()
+		for _, e := range page {
+			if !e.dead && !yield(string(e.key[prefix:]), e.rec) {
+				return
+			}
+			next = e.key + "\x00"
+			if t.w != nil && src.changes() != changes {
+				more = true
+				break
+			}
+		}
+		if !more {
+			return
+		}
+		t.check()
+	}
+}
+
+func (s *sources) changes() uint64 {
+	if s.layers[0] == nil {
+		return 0
+	}
+	return s.layers[0].changes
+}
+
+// page returns at least one and about size elements from next on, in order, the dead ones
+// among them; more says that there may be others behind. It is a merge of three lists, each
+// cut off at size; what lies behind the end of a list that was cut off has to wait.
+func (s *sources) page(next, end objstore.Key, size int) (page []*element, more bool, err error) {
+	lists := [3][]*element{s.layers[0].page(nil, next, end, size), s.layers[1].page(nil, next, end, size), nil}
+	err = s.store.Scan(next, end, func(k objstore.Key, rec objstore.Record) bool {
+		lists[2] = append(lists[2], &element{key: k, rec: rec})
+		return len(lists[2]) < size
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	var last objstore.Key
+	for _, l := range lists {
+		if len(l) == size && (!more || l[size-1].key < last) {
+			more, last = true, l[size-1].key
+		}
+	}
+	for {
+		e := first(&lists)
+		if e == nil || more && e.key > last {
+			return page, more, nil
+		}
+		page = append(page, e)
+	}
+}
+
+// first takes the element with the lowest key out of the lists; where several have it, the
+// foremost list's, which is the newest.
+func first(lists *[3][]*element) (e *element) {
+	for _, l := range lists {
+		if len(l) > 0 && (e == nil || l[0].key < e.key) {
+			e = l[0]
+		}
+	}
+	for i, l := range lists {
+		if e != nil && len(l) > 0 && l[0].key == e.key {
+			lists[i] = l[1:]
+		}
+	}
+	return e
+}
+
+// elemType is how elements of one Go type are stored.
+type elemType struct {
+	codec *caps.Codec
+	shape string
+}
+
+// elemTypeOf returns how V is stored; it fails the turn if V cannot be.
+func elemTypeOf[V any](rt *Runtime) *elemType {
+	t := reflect.TypeFor[V]()
+	if e, ok := rt.elems.Load(t); ok {
+		return e.(*elemType)
+	}
+	codec, err := caps.CodecFor(t)
+	if err != nil {
+		panic(unwind{&caps.Error{Code: caps.ErrBadArgument, Text: "elements of type " + t.String() + " cannot be stored: " + err.Error()}})
+	}
+	e := &elemType{codec, codec.Shape().String()}
+	rt.elems.Store(t, e)
+	return e
+}
+
+// encodeElement returns v as a record.
+func encodeElement[V any](rt *Runtime, e *elemType, v V) objstore.Record {
+	p := unsafe.Pointer(&v)
+	size, err := e.codec.Seal(p)
+	if err == nil && size > maxState {
+		err = tooLarge("an element of %d bytes; the limit is %d: it", size, maxState)
+	}
+	if err == nil {
+		err = e.codec.EachRef(p, rt.storable)
+	}
+	if err != nil {
+		panic(unwind{err})
+	}
+	body, refs := e.codec.Append(nil, nil, p)
+	return objstore.Record{Body: body, Slots: rt.slots(nil, refs)}
+}
+
+// decodeElement returns what a record holds, as seen through via.
+func decodeElement[V any](rt *Runtime, e *elemType, rec objstore.Record, via caps.Authority) (v V) {
+	p := unsafe.Pointer(&v)
+	err := e.codec.Load(p, rec.Body, rt.refs(rec.Slots))
+	if err == nil && via.Deep && e.codec.HasRefs() {
+		err = e.codec.Own(p, via)
+	}
+	if err != nil {
+		panic(unwind{err})
+	}
+	return v
+}

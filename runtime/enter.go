@@ -1,0 +1,242 @@
+package sturdy
+
+import (
+	"context"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// Enter is where authority is checked: at the object, for each call.
+func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (caps.Frame, error) {
+	f, _, err := h.admit(ctx, via, name)
+	return f, err
+}
+
+// admit is Enter for who needs the method, too.
+func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (f caps.Frame, m *method, err error) {
+	turn := ctx
+	switch ctx.(type) {
+	case *WriteTurn, *ReadTurn:
+	default:
+		if t, ok := ctx.Value(turnKey{}).(Turn); ok {
+			if err := ctx.Err(); err != nil {
+				return f, nil, err
+			}
+			turn = t // a context derived from a turn joins it
+		}
+	}
+	switch t := turn.(type) {
+	case *WriteTurn:
+		return h.join(&t.r, t, via, name)
+	case *ReadTurn:
+		return h.join(t, nil, via, name)
+	}
+	v, err := h.load()
+	if err != nil {
+		return f, nil, outcome(name, h, err)
+	}
+	if m, err = v.kind.find(h, via, name); err != nil {
+		return f, nil, err
+	}
+	return caps.Frame{Entry: m.entry, Turn: turn, Object: h, Via: via, Own: true}, m, nil
+}
+
+// join lets a call into the running turn r; w is r's writing side if the caller has it.
+func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string) (f caps.Frame, m *method, err error) {
+	if err := r.usable(); err != nil {
+		return f, nil, err
+	}
+	if r.vat != h.vat {
+		return f, nil, otherWorld(h, name)
+	}
+	v, err := r.state(h)
+	if err != nil {
+		return f, nil, err
+	}
+	if m, err = v.kind.find(h, via, name); err != nil {
+		return f, nil, err
+	}
+	if m.need == caps.Read {
+		return caps.Frame{Entry: m.entry, Turn: r, Object: h, State: v.state, Via: via}, m, nil
+	}
+	if w == nil {
+		return f, nil, inReadTurn(m)
+	}
+	return caps.Frame{Entry: m.entry, Turn: w, Object: h, Via: via}, m, nil
+}
+
+// find returns the method if it exists and via allows it.
+func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
+	if b.def == nil {
+		return nil, unknownKind(h, b, name)
+	}
+	m := b.def.method(name)
+	if m == nil {
+		return nil, noMethod(h, b.def, name)
+	}
+	if !via.Allows(m.need) {
+		return nil, noRight(m, h, via)
+	}
+	return m, nil
+}
+
+// usable reports why the turn cannot go on.
+func (t *ReadTurn) usable() error {
+	if t.over.Load() {
+		return turnOver(t)
+	}
+	if t.gid != 0 && t.gid != goroutineID() {
+		t.shared.Store(true)
+		return turnShared(t.name())
+	}
+	if t.depth >= maxDepth {
+		return tooLarge("a turn with more than %d calls inside each other", maxDepth)
+	}
+	return t.ctx.Err()
+}
+
+// usableIn is usable for who wants a turn of rt.
+func (t *ReadTurn) usableIn(rt *Runtime) error {
+	if t.rt != rt {
+		return &caps.Error{Code: caps.ErrWouldBlock, Text: "this is a turn of another world; what is done in this one is a turn of its own, outside of that"}
+	}
+	return t.usable()
+}
+
+// check is usable for where no error can be returned.
+func (t *ReadTurn) check() {
+	if err := t.usable(); err != nil {
+		panic(unwind{err})
+	}
+}
+
+// name says which turn it is, for errors.
+func (t *ReadTurn) name() string {
+	if t.w != nil {
+		return t.w.op
+	}
+	return "view"
+}
+
+// Deliver is the untyped call. What it decodes is taken to be hostile.
+func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (caps.Reply, error) {
+	if len(m.Body) > maxMessage || len(m.Slots) > maxSlots {
+		return caps.Reply{}, tooLarge("an argument of %d bytes and %d references; the limits are %d and %d", len(m.Body), len(m.Slots), maxMessage, maxSlots)
+	}
+	_, authority, ok := maker.Open(via)
+	if !ok {
+		return caps.Reply{}, &caps.Error{Op: m.Method, Code: caps.ErrNoRight, Text: "the reference was not made by this world"}
+	}
+	f, method, err := h.admit(ctx, authority, m.Method)
+	if err != nil {
+		return caps.Reply{}, err
+	}
+	return method.deliver(f, m)
+}
+
+const (
+	maxMessage = 1 << 20 // bytes of an argument's body
+	maxSlots   = 1 << 16 // references in an argument
+)
+
+// beginRead starts a read turn of its own.
+func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, notStarted(op, ended(ctx))
+	}
+	if v.shut.Load() {
+		return nil, stoppedError(op, ErrClosed)
+	}
+	t := &ReadTurn{ctx: ctx, rt: v.rt, vat: v}
+	if isRelaxed(ctx) {
+		s, err := v.newest(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		t.snap = s
+	} else {
+		t.snap = v.snaps.acquire(&v.snaps.durable)
+	}
+	v.rt.claim(t)
+	return t, nil
+}
+
+// newest steps on a snapshot of everything committed.
+func (v *vat) newest(ctx context.Context, op string) (*snapshot, error) {
+	if err := v.rt.selfDeadlock(v, op); err != nil {
+		return nil, err
+	}
+	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+		return nil, notStarted(op, err)
+	}
+	defer v.w.unlock()
+	if v.snaps.newest.Load().lsn != v.lsn {
+		v.snaps.setNewest(&snapshot{
+			lsn:    v.lsn,
+			store:  v.store.Snapshot(),
+			layers: [2]*layer{v.young.freeze(), v.old.freeze()},
+		})
+	}
+	return v.snaps.acquire(&v.snaps.newest), nil
+}
+
+// endRead ends a read turn. again says that it met an object made after its snapshot, which
+// has become visible meanwhile.
+func (v *vat) endRead(t *ReadTurn, op string, err error) (again bool, _ error) {
+	t.over.Store(true)
+	lost := t.snap.lost.Load()
+	v.snaps.release(t.snap)
+	v.stats.reads.Add(1)
+	switch {
+	case lost:
+		return false, &caps.Error{Op: op, Code: ErrTooOld, Text: "what this Relaxed turn read was lost: it could not be written to disk"}
+	case err == nil && (t.depth != 0 || t.shared.Load()):
+		err = turnShared(op)
+	}
+	if err == nil || !t.behind {
+		return false, err
+	}
+	v.stats.reruns.Add(1)
+	if lockErr := v.w.lock(t.ctx, op, v.rt.clock); lockErr != nil {
+		return false, notStarted(op, lockErr)
+	}
+	g := v.pending()
+	v.w.unlock()
+	if g == nil && t.snap.lsn == v.snaps.durable.Load().lsn {
+		return false, err
+	}
+	v.wake(v.kick)
+	if werr := g.wait(t.ctx); werr != nil {
+		return false, err
+	}
+	return true, err
+}
+
+// rescue ends a turn's code that did not return: after a panic the turn fails with an error.
+// It is deferred around the code.
+func (t *ReadTurn) rescue(op string, err *error, returned *bool) {
+	p := recover()
+	if p == nil {
+		if !*returned { // runtime.Goexit, which t.FailNow of a test is: nobody else will end it
+			t.abandon(op)
+		}
+		return
+	}
+	if u, ok := p.(unwind); ok {
+		*err = u.err
+		return
+	}
+	*err = panicked(op, t.self, p)
+	t.rt.reportPanic(op, p)
+}
+
+// abandon ends the turn of a goroutine that is ending.
+func (t *ReadTurn) abandon(op string) {
+	err := turnShared(op)
+	if t.w != nil {
+		t.w.missed, t.w.abandoned = nil, true
+		_, _ = t.vat.end(t.w, err)
+		return
+	}
+	_, _ = t.vat.endRead(t, op, nil)
+}

@@ -1,0 +1,171 @@
+package sturdy
+
+import (
+	"context"
+	"errors"
+	goruntime "runtime"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// group commit: everything that was committed while the last group was being written is
+// the next group. There is no timer, except where nobody waits: a group of Relaxed turns
+// gathers for linger, so that an object that changes all the time is written once.
+const linger = 50 * time.Millisecond
+
+// taken is what the flusher makes durable as one batch.
+type taken struct {
+	lsn, base, next uint64
+	dirty           []*handle
+	elems           *layer
+	counts          map[uint32]int64
+	group           *group
+	bytes           int
+	slots           []objstore.Slot // scratch
+	refs            []caps.Ref
+	body            []byte
+}
+
+// flusher is the goroutine that makes groups durable, one after the other.
+func (v *vat) flusher() {
+	defer close(v.flushed)
+	for {
+		select {
+		case <-v.kick:
+		case <-v.closing:
+			v.flush()
+			return
+		case <-v.soft:
+			select {
+			case <-v.kick:
+			case <-v.closing:
+			case <-time.After(linger):
+			}
+		}
+		v.flush()
+	}
+}
+
+// flush makes durable what has been committed, if anything has.
+func (v *vat) flush() {
+	c := v.take()
+	if c == nil {
+		return
+	}
+	if err := v.out.Commit(context.Background(), v.encode(c)); err != nil {
+		v.fail(c, err)
+		return
+	}
+	v.settle(c)
+	// Those who have just been woken are about to come with their next turns. Letting them
+	// go first makes one group of what would be two that take turns, each waiting for the
+	// other's sync.
+	goruntime.Gosched()
+}
+
+// take ends the running group between two turns.
+func (v *vat) take() *taken {
+	v.w.lockInternal()
+	defer v.w.unlock()
+	if v.lsn == v.cut {
+		return nil
+	}
+	c := &taken{
+		lsn: v.lsn, base: v.snaps.durable.Load().lsn, next: v.next,
+		dirty: v.dirty, elems: v.young, group: v.group, bytes: v.bytes,
+		counts: make(map[uint32]int64, len(v.recount)),
+	}
+	for row := range v.recount {
+		c.counts[row] = v.counts[row]
+	}
+	clear(v.recount)
+	v.snaps.setFlying(v.lsn)
+	v.cut, v.flying = v.lsn, v.group
+	v.dirty, v.bytes, v.group = make([]*handle, 0, len(c.dirty)), 0, newGroup()
+	v.old, v.young = v.young, newLayer()
+	return c
+}
+
+// encode writes the batch. It runs beside the writer: versions up to c.lsn are kept, and
+// never change.
+func (v *vat) encode(c *taken) *objstore.Batch {
+	b := &objstore.Batch{LSN: c.lsn, Base: c.base, Next: c.next}
+	rows := len(c.dirty) + c.elems.rows.Len()
+	b.Grow(rows, v.rowBytes*rows)
+	defer func() { v.rowBytes = b.Size()/max(b.Len(), 1) + 16 }()
+	for _, h := range c.dirty {
+		w := h.at(c.lsn)
+		c.body, c.refs = w.kind.def.codec.Append(c.body[:0], c.refs[:0], w.state)
+		c.slots = v.rt.slots(c.slots[:0], c.refs)
+		b.Put(objstore.ObjectKey(h.oid), objstore.Record{LSN: w.lsn, Kind: w.row, Slots: c.slots, Body: c.body})
+	}
+	c.elems.rows.Scan(func(e *element) bool {
+		if e.dead {
+			b.Delete(e.key)
+			return true
+		}
+		rec := e.rec
+		rec.LSN = e.lsn
+		b.Put(e.key, rec)
+		return true
+	})
+	for row, n := range c.counts {
+		b.Put(objstore.CountKey(row), objstore.Record{LSN: c.lsn, Body: countBody(n)})
+	}
+	return b
+}
+
+// settle publishes a group that is durable, and tidies up behind it.
+func (v *vat) settle(c *taken) {
+	v.snaps.setDurable(&snapshot{lsn: c.lsn, store: v.store.Snapshot()})
+	close(c.group.done)
+	v.queued.Add(-int64(c.bytes))
+	v.stats.group(len(c.dirty), c.elems.rows.Len())
+	for _, h := range c.dirty {
+		// In this order: a snapshot that is taken after marks is asked stands on w or above.
+		w := h.cur.Load()
+		_, needed := v.marks()
+		w.prune(needed)
+		v.cache.add(h, w.size)
+	}
+}
+
+// fail undoes in memory what could not be made durable: every version above the durable
+// snapshot. After a full disk writes go on; after anything else they have stopped.
+func (v *vat) fail(c *taken, err error) {
+	full := errors.Is(err, objstore.ErrFull)
+	if !full {
+		v.failed.Store(&stopped{err})
+		v.rt.log.Error("writes have stopped: a commit failed; reopen the world", "err", err)
+	}
+	v.w.lockInternal()
+	defer v.w.unlock()
+	later := v.group
+	v.rollback(c)
+	c.group.err, later.err = diskFull(err), diskFull(err)
+	if !full {
+		c.group.err, later.err = maybeExecuted(err), notStarted("", stoppedError("", err))
+	}
+	close(c.group.done)
+	close(later.done)
+}
+
+// rollback drops what is not durable; with w held.
+func (v *vat) rollback(c *taken) {
+	v.snaps.rollback() // first: who reads what is dropped now must learn it at its end
+	durable := v.snaps.durable.Load().lsn
+	for _, hs := range [][]*handle{c.dirty, v.dirty} {
+		for _, h := range hs {
+			h.drop(durable)
+		}
+	}
+	v.cut, v.lost = v.lsn, v.lsn // numbers that were given are not given again
+	v.dirty, v.bytes, v.group = nil, 0, newGroup()
+	v.old, v.young = newLayer(), newLayer()
+	v.queued.Store(0)
+	if err := v.loadCounts(); err != nil {
+		v.rt.log.Error("counts of objects could not be read again", "err", err)
+	}
+}

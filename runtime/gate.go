@@ -1,0 +1,69 @@
+package sturdy
+
+import (
+	"cmp"
+	"context"
+)
+
+// The output gate. A turn may build on another that is committed in memory and not yet on
+// disk; what must not happen is that anybody outside learns of something that a crash then
+// takes back. So everything that a write turn has to say, a result or an error, passes
+// through reply, and waits there until all that the turn can have seen is durable.
+//
+// There is no gate for input: a turn cannot wait, so nothing comes in while one runs. And
+// there is none for read turns: they run on a snapshot that is durable already.
+
+// group is the turns that become durable together.
+type group struct {
+	done chan struct{} // closed when they are, or cannot be
+	err  error         // set before done is closed
+}
+
+func newGroup() *group { return &group{done: make(chan struct{})} }
+
+// wait returns when the group is durable. On a nil group it returns at once.
+func (g *group) wait(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
+	if ctx.Done() == nil {
+		<-g.done
+		return g.err
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return maybeExecuted(ended(ctx))
+	}
+}
+
+// pending returns the group that has to become durable so that everything committed is, or
+// nil; with w held.
+func (v *vat) pending() *group {
+	switch {
+	case v.lsn == v.snaps.durable.Load().lsn, v.lsn == v.lost:
+		return nil
+	case v.lsn > v.cut:
+		return v.group
+	default:
+		return v.flying
+	}
+}
+
+// reply holds back what a turn has come to until it may be told.
+func (v *vat) reply(ctx context.Context, op string, g *group, err error) error {
+	if err != nil {
+		v.stats.aborted.Add(1)
+	}
+	if g == nil || isRelaxed(ctx) {
+		return err
+	}
+	v.wake(v.kick)
+	lost := g.wait(ctx)
+	if lost != nil && err != nil {
+		// What the turn failed on may never have been: its error must not be told either.
+		return notStarted(op, lost)
+	}
+	return cmp.Or(lost, err)
+}

@@ -1,0 +1,186 @@
+package sturdy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// What stands in this file is for who operates a world: tools, tests and the REPL. It needs
+// no Ref, and shows what Refs hide. Holding a Runtime is that authority.
+
+// MethodInfo describes one method of a kind, as the world remembers it.
+type MethodInfo struct {
+	Name   string      `msgpack:"name"`
+	Needs  caps.Rights `msgpack:"needs"`
+	Arg    caps.Shape  `msgpack:"arg"`    // Class "done" if it takes nothing
+	Result caps.Shape  `msgpack:"result"` // Class "done" if it returns nothing
+}
+
+func (m MethodInfo) same(o MethodInfo) bool {
+	return m.Name == o.Name && m.Needs == o.Needs && m.Arg.String() == o.Arg.String() && m.Result.String() == o.Result.String()
+}
+
+// KindInfo describes one version of a kind, as the world remembers it.
+type KindInfo struct {
+	Name    string
+	Version int
+	Known   bool // this process can call its objects
+	Objects int64
+	State   caps.Shape
+	Methods []MethodInfo
+}
+
+// ObjectInfo describes an object and what a Ref to it allows.
+type ObjectInfo struct {
+	ID     string // short: the object's number in its vat, hexadecimal
+	Kind   KindInfo
+	Rights caps.Authority
+	LSN    uint64 // of the turn that wrote it last
+	Bytes  int    // of memory, about
+}
+
+func (d *definition) describe() (ms []MethodInfo) {
+	for _, m := range d.methods {
+		ms = append(ms, MethodInfo{m.name, m.need, m.arg.Shape(), m.result.Shape()})
+	}
+	return ms
+}
+
+// Kinds lists the kinds that the world has objects of, or that the program knows, by name
+// and version.
+func (rt *Runtime) Kinds(ctx context.Context) ([]KindInfo, error) {
+	v := rt.vat
+	if err := outsideTurns(ctx, "kinds"); err != nil {
+		return nil, err
+	}
+	if err := v.w.lock(ctx, "kinds", rt.clock); err != nil {
+		return nil, notStarted("kinds", err)
+	}
+	defer v.w.unlock()
+	var ks []KindInfo
+	for _, r := range rt.world.rows {
+		ks = append(ks, r.info(v.counts[r.no]))
+	}
+	slices.SortFunc(ks, func(a, b KindInfo) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+	})
+	return ks, nil
+}
+
+func (r *kindRow) info(objects int64) KindInfo {
+	return KindInfo{Name: r.Name, Version: r.Version, Known: r.load != nil, Objects: objects, State: r.Shape, Methods: r.Methods}
+}
+
+// Describe describes the object that ref designates. In KindInfo, Objects is not counted.
+func (rt *Runtime) Describe(ctx context.Context, ref caps.Ref) (info ObjectInfo, err error) {
+	err = rt.look(ctx, ref, func(t *ReadTurn, h *handle, a caps.Authority, v *version) error {
+		no := v.row
+		if v.kind.def != nil {
+			no = v.kind.no
+		}
+		info = ObjectInfo{ID: strconv.FormatUint(h.oid.N, 16), Kind: rt.world.rows[no].info(0), Rights: a, LSN: v.lsn, Bytes: v.size}
+		return nil
+	})
+	return info, err
+}
+
+// State returns the state of the object that ref designates, whatever rights ref carries,
+// and also if this process does not know the kind.
+func (rt *Runtime) State(ctx context.Context, ref caps.Ref) (state caps.Value, err error) {
+	err = rt.look(ctx, ref, func(t *ReadTurn, _ *handle, _ caps.Authority, v *version) error {
+		var body []byte
+		var refs []caps.Ref
+		if v.kind.def == nil {
+			r := (*raw)(v.state)
+			body, refs = r.rec.Body, rt.refs(r.rec.Slots)
+		} else {
+			body, refs = v.kind.def.codec.Append(nil, nil, v.state)
+		}
+		return elemTypeOf[caps.Value](rt).codec.Load(unsafe.Pointer(&state), body, refs)
+	})
+	return state, err
+}
+
+func (rt *Runtime) look(ctx context.Context, ref caps.Ref, fn func(*ReadTurn, *handle, caps.Authority, *version) error) error {
+	h, a, ok := rt.open(ref)
+	if !ok || h.vat.rt != rt {
+		return &caps.Error{Op: "look", Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world"}
+	}
+	return rt.View(ctx, func(t *ReadTurn) error {
+		v, err := t.state(h)
+		if err != nil {
+			return err
+		}
+		return fn(t, h, a, v)
+	})
+}
+
+// Object returns the object with the given ID, as ObjectInfo and every listing print it,
+// with every right. ErrGone if there is none.
+func (rt *Runtime) Object(ctx context.Context, id string) (caps.Ref, error) {
+	n, err := strconv.ParseUint(id, 16, 64)
+	if err != nil {
+		return caps.Ref{}, &caps.Error{Op: "object", Code: caps.ErrBadArgument, Text: fmt.Sprintf("%q is no ID: they are hexadecimal numbers", id)}
+	}
+	ref := rt.ref(rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n}), caps.Full())
+	_, err = rt.Describe(ctx, ref)
+	if err != nil {
+		return caps.Ref{}, err
+	}
+	return ref, nil
+}
+
+// Objects yields every object of the world, in the order in which they were made, with
+// every right. It is no turn: it goes on page by page, and what is made meanwhile may be
+// missed. An error ends it.
+func (rt *Runtime) Objects(ctx context.Context) iter.Seq2[caps.Ref, error] {
+	return func(yield func(caps.Ref, error) bool) {
+		lo, hi := objstore.ObjectRange()
+		for {
+			page, err := rt.objectPage(ctx, lo, hi)
+			if err != nil {
+				yield(caps.Ref{}, err)
+				return
+			}
+			for _, h := range page {
+				if !yield(rt.ref(h, caps.Full()), nil) {
+					return
+				}
+				lo = objstore.ObjectKey(h.oid) + "\x00"
+			}
+			if len(page) == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (rt *Runtime) objectPage(ctx context.Context, lo, hi objstore.Key) (page []*handle, err error) {
+	err = rt.View(ctx, func(t *ReadTurn) error {
+		page = nil
+		src := t.sources()
+		defer src.done()
+		return src.store.Scan(lo, hi, func(k objstore.Key, _ objstore.Record) bool {
+			if p, err := objstore.ParseKey(k); err == nil {
+				page = append(page, rt.vat.table.get(rt.vat, p.OID))
+			}
+			return len(page) < 256
+		})
+	})
+	return page, err
+}
+
+// Check verifies what is on disk, all of it, against the store's numbered invariants. Use
+// goes on meanwhile.
+func (rt *Runtime) Check(ctx context.Context) error { return rt.vat.store.Check(ctx) }
+
+// Evict drops every state from memory that can be loaded again: for tests and measurements.
+func (rt *Runtime) Evict() { rt.vat.cache.clear() }

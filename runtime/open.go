@@ -1,0 +1,170 @@
+package sturdy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// Options for when Open's defaults do not fit. Each zero value is a sensible default.
+type Options struct {
+	Dir     string           // of the world; created if absent. Empty: a world in memory that ends with the process
+	Kinds   []Kind           // what objects there may be
+	Cache   int64            // bytes of states kept in memory; 0: 256 MiB
+	Log     *slog.Logger     // nil: slog.Default()
+	Clock   func() time.Time // nil: time.Now
+	Random  io.Reader        // nil: crypto/rand; identities and turns' randomness come from it
+	Files   objstore.FS      // nil: the operating system's; for fault injection
+	Checked bool             // find impure turns, at the price of speed: for tests
+	// ReadOnly opens a world that nobody else has open and changes nothing in it: every
+	// write turn fails with ErrStopped.
+	ReadOnly bool
+}
+
+// Open opens, or creates, the world in directory dir. Its error lists everything that is
+// wrong with the kinds. Somebody else who has the world open is an error that says who.
+func Open(dir string, ks ...Kind) (*Runtime, error) {
+	if dir == "" {
+		return nil, &caps.Error{Op: "open", Code: caps.ErrBadArgument, Text: "the directory of the world is empty; for a world in memory use sturdy.Options{}.Open()"}
+	}
+	return Options{Dir: dir, Kinds: ks}.Open()
+}
+
+// Open opens the world.
+func (o Options) Open() (*Runtime, error) {
+	o.defaults()
+	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds()}
+	v := &vat{
+		rt: rt, gone: &bound{}, young: newLayer(), old: newLayer(), group: newGroup(),
+		kick: make(chan struct{}, 1), soft: make(chan struct{}, 1),
+		closing: make(chan struct{}), flushed: make(chan struct{}),
+	}
+	rt.vat = v
+	v.cache = cache{vat: v, budget: o.Cache}
+	store, err := objstore.Open(o.Dir, objstore.Options{
+		Files: o.Files, Clock: o.Clock, Random: o.Random, ReadOnly: o.ReadOnly,
+		Events: objstore.Events{Synced: v.stats.synced, Checkpointed: v.stats.checkpointed, Failed: v.failure},
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.store, v.out = store, store
+	if err := rt.start(o); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return rt, nil
+}
+
+func (o *Options) defaults() {
+	if o.Cache == 0 {
+		o.Cache = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Dir == "" && o.Files == nil {
+		o.Files = objstore.NewMemory()
+	}
+}
+
+// failure logs what the store cannot do any more.
+func (v *vat) failure(op string, err error) {
+	v.rt.log.Error("the store has stopped writing", "op", op, "err", err)
+}
+
+// start reads the world's kinds, binds the program's to them, and starts the goroutines.
+func (rt *Runtime) start(o Options) error {
+	v := rt.vat
+	info := v.store.Info()
+	v.id, v.lsn, v.cut, v.next = info.Vat, info.LSN, info.LSN, info.Next
+	s := v.store.Snapshot()
+	w, err := readWorld(s)
+	s.Release()
+	if err != nil {
+		return err
+	}
+	rt.world = w
+	if err := v.loadCounts(); err != nil {
+		return err
+	}
+	ds := append(kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell}.definitions(), kinds(o.Kinds).definitions()...)
+	written, err := w.bind(ds, func(row uint32) int64 { return v.counts[row] })
+	if err != nil {
+		return err
+	}
+	if !o.ReadOnly {
+		if err := v.found(written); err != nil {
+			return err
+		}
+	} else {
+		v.failed.Store(&stopped{errors.New("the world was opened read-only")})
+	}
+	v.snaps.setDurable(&snapshot{lsn: v.lsn, store: v.store.Snapshot()})
+	rt.root = v.table.get(v, objstore.OID{Vat: v.id, N: rootNumber})
+	if _, err := rt.root.load(); err != nil {
+		return err
+	}
+	rt.report(info)
+	go v.flusher()
+	rt.watch = rt.startWatchdog()
+	return nil
+}
+
+// rootNumber is the object number of the root.
+const rootNumber = 1
+
+// found commits the kind rows that are new and, in a new world, the root.
+func (v *vat) found(written []*kindRow) error {
+	b := &objstore.Batch{LSN: v.lsn + 1, Base: v.lsn, Next: max(v.next, rootNumber+1)}
+	for _, row := range written {
+		rec, err := row.record(b.LSN)
+		if err != nil {
+			return err
+		}
+		b.Put(objstore.KindKey(row.no), rec)
+	}
+	if v.next <= rootNumber {
+		d := v.rt.dirs.def
+		w := d.alloc()
+		body, _ := d.codec.Append(nil, nil, w.state)
+		no := v.rt.bound(d).no
+		b.Put(objstore.ObjectKey(objstore.OID{Vat: v.id, N: rootNumber}), objstore.Record{LSN: b.LSN, Kind: no, Body: body})
+		v.counts[no]++
+		b.Put(objstore.CountKey(no), objstore.Record{LSN: b.LSN, Body: countBody(v.counts[no])})
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := v.out.Commit(context.Background(), b); err != nil {
+		return err
+	}
+	v.lsn, v.cut, v.next = b.LSN, b.LSN, b.Next
+	return nil
+}
+
+// report logs what a reader of the log wants to know of the world that was opened.
+func (rt *Runtime) report(info objstore.Info) {
+	if info.Copied {
+		rt.log.Warn("this world is a copy of another, and goes its own way from here", "world", info.World)
+	}
+	absent := rt.world.absent(func(row uint32) int64 { return rt.vat.counts[row] })
+	for _, name := range slices.Sorted(maps.Keys(absent)) {
+		rt.log.Warn(name+": this process does not know the kind; its objects keep their bytes. Pass the kind to sturdy.Open.", "objects", absent[name])
+	}
+}
+
+func (rt *Runtime) bound(d *definition) *bound { return rt.world.bound[d] }

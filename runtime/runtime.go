@@ -1,0 +1,223 @@
+package sturdy
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// Runtime is one host: an open world. Safe for concurrent use.
+type Runtime struct {
+	log     *slog.Logger
+	clock   func() time.Time
+	entropy io.Reader
+	checked bool
+	vat     *vat
+	world   *world
+	root    *handle
+	dirs    *KindOf[directory]
+	colls   collKinds
+	large   sync.Map // *definition -> reported
+	elems   sync.Map // reflect.Type -> *elemType
+	closing sync.Once
+	closed  error
+	watch   *watchdog
+}
+
+// Root is the directory that everything is reachable from, with every right.
+func (rt *Runtime) Root() Directory { return Directory{rt.ref(rt.root, caps.Full())} }
+
+// Update runs fn as one write turn: what it writes is there together or not at all, and on
+// disk when Update returns nil. An error of fn is returned as it is, and nothing happened.
+// fn may run more than once, see Turn. With a turn as ctx, fn joins that turn.
+func (rt *Runtime) Update(ctx context.Context, fn func(*WriteTurn) error) error {
+	if r, w := turnOf(ctx); r != nil {
+		if err := r.usableIn(rt); err != nil {
+			return err
+		}
+		if w == nil {
+			return &caps.Error{Op: "update", Code: caps.ErrNoRight, Text: "this is a read turn, from which no write can start"}
+		}
+		r.depth++
+		err := fn(w)
+		r.depth--
+		return err
+	}
+	var before *WriteTurn
+	for {
+		t, err := rt.vat.begin(ctx, "update", before)
+		if err != nil {
+			return err
+		}
+		err = updateOnce(t, fn)
+		g, err := rt.vat.end(t, err)
+		if !t.again {
+			return rt.vat.reply(ctx, "update", g, err)
+		}
+		rt.vat.retry(t)
+		before = t
+	}
+}
+
+func updateOnce(t *WriteTurn, fn func(*WriteTurn) error) (err error) {
+	returned := false
+	defer t.r.rescue("update", &err, &returned)
+	err = fn(t)
+	returned = true
+	return err
+}
+
+// View runs fn as one read turn: everything it reads is as of one moment. It blocks no
+// writer and no writer blocks it. With a turn as ctx, fn joins that turn. A View that takes
+// longer than ten seconds may end with ErrTooOld.
+func (rt *Runtime) View(ctx context.Context, fn func(*ReadTurn) error) error {
+	if r, _ := turnOf(ctx); r != nil {
+		if err := r.usableIn(rt); err != nil {
+			return err
+		}
+		r.depth++
+		err := fn(r)
+		r.depth--
+		return err
+	}
+	for {
+		t, err := rt.vat.beginRead(ctx, "view")
+		if err != nil {
+			return err
+		}
+		err = viewOnce(t, fn)
+		again, err := rt.vat.endRead(t, "view", err)
+		if !again {
+			return err
+		}
+	}
+}
+
+func viewOnce(t *ReadTurn, fn func(*ReadTurn) error) (err error) {
+	returned := false
+	defer t.rescue("view", &err, &returned)
+	err = fn(t)
+	returned = true
+	return err
+}
+
+// outsideTurns refuses what would wait for the turn it is called in.
+func outsideTurns(ctx context.Context, op string) error {
+	if r, _ := turnOf(ctx); r != nil {
+		return &caps.Error{Op: op, Code: caps.ErrWouldBlock, Text: "a turn cannot wait; call it outside of turns"}
+	}
+	return nil
+}
+
+// turnOf finds the turn that ctx is or derives from; w is nil if it cannot write.
+func turnOf(ctx context.Context) (r *ReadTurn, w *WriteTurn) {
+	switch t := ctx.Value(turnKey{}).(type) {
+	case *WriteTurn:
+		return &t.r, t
+	case *ReadTurn:
+		return t, nil
+	}
+	return nil, nil
+}
+
+// Sync waits until everything committed so far is on disk, what Relaxed callers committed
+// included.
+func (rt *Runtime) Sync(ctx context.Context) error {
+	v := rt.vat
+	if err := outsideTurns(ctx, "sync"); err != nil {
+		return err
+	}
+	if err := v.w.lock(ctx, "sync", rt.clock); err != nil {
+		return notStarted("sync", err)
+	}
+	g := v.pending()
+	f := v.failed.Load()
+	v.w.unlock()
+	if f != nil {
+		return stoppedError("sync", f.err)
+	}
+	if g != nil {
+		v.wake(v.kick)
+	}
+	return g.wait(ctx)
+}
+
+// Close makes everything durable and closes the world. Calls under way end first or fail
+// with ErrClosed. It may be called more than once. A process that ends without it loses
+// nothing that was acknowledged.
+func (rt *Runtime) Close() error {
+	if err := rt.selfDeadlock(rt.vat, "close"); err != nil {
+		return err
+	}
+	rt.closing.Do(func() {
+		v := rt.vat
+		v.w.lockInternal()
+		v.shut.Store(true)
+		v.failed.CompareAndSwap(nil, &stopped{ErrClosed})
+		v.w.unlock() // no write turn begins from here on
+		close(v.closing)
+		<-v.flushed
+		rt.watch.stop()
+		v.snaps.close()
+		rt.closed = v.store.Close()
+	})
+	return rt.closed
+}
+
+// relaxed marks a context of Relaxed.
+type relaxed struct{ context.Context }
+
+type relaxedKey struct{}
+
+// Relaxed returns a context whose calls return before their effects are on disk, and read
+// what others have not yet on disk either. Both may be lost in a crash; order is kept, so
+// what is lost is always the newest.
+func Relaxed(ctx context.Context) context.Context { return relaxed{ctx} }
+
+// Value makes the mark visible through derived contexts.
+func (r relaxed) Value(key any) any {
+	if _, ok := key.(relaxedKey); ok {
+		return true
+	}
+	return r.Context.Value(key)
+}
+
+func isRelaxed(ctx context.Context) bool {
+	if _, ok := ctx.(relaxed); ok {
+		return true
+	}
+	return ctx.Value(relaxedKey{}) != nil
+}
+
+// reportLarge logs, once for each kind, that its states are larger than they should be.
+func (rt *Runtime) reportLarge(d *definition, size int) {
+	if _, again := rt.large.LoadOrStore(d, true); !again {
+		rt.log.Warn("a large state is copied and stored whole each time it changes; keep its parts in a Map or a List",
+			"kind", d.name, "bytes", size, "defined", d.place)
+	}
+}
+
+func (rt *Runtime) reportPanic(op string, p any) {
+	rt.vat.stats.panics.Add(1)
+	rt.log.Error("a method panicked; nothing of its turn happened", "method", op, "panic", p)
+}
+
+// fault loads the newest state of h from the store.
+func (v *vat) fault(h *handle) (*version, error) {
+	s := v.snaps.acquire(&v.snaps.durable)
+	defer v.snaps.release(s)
+	v.stats.faults.Add(1)
+	rec, ok, err := s.store.Get(objstore.ObjectKey(h.oid))
+	switch {
+	case err != nil:
+		return nil, storeError(h, err)
+	case !ok:
+		return nil, &caps.Error{Object: h.name(), Code: caps.ErrGone, Text: h.name() + " is not in this world"}
+	}
+	return v.rt.world.decode(v.rt, h, rec)
+}

@@ -1,0 +1,273 @@
+package sturdy
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// Turn is a running turn, read or write. It is a context that a Call joins. It belongs to
+// the goroutine that runs it and ends with it: using it later is ErrTurnOver, using it from
+// another goroutine fails the turn. Only this package implements it.
+type Turn interface {
+	context.Context
+	// Self is the object whose method runs, with every right; null in Update and View.
+	Self() caps.Ref
+	// Now is the time of the turn: the same, however often it is asked or run.
+	Now() time.Time
+	reads() *ReadTurn
+}
+
+// ReadTurn is a turn that cannot write, through any capability.
+type ReadTurn struct {
+	ctx   context.Context
+	rt    *Runtime
+	vat   *vat
+	w     *WriteTurn // the write turn that this is the reading side of; nil in a read turn
+	snap  *snapshot  // what a read turn reads; nil in a write turn
+	self  *handle
+	now   time.Time
+	depth int // Invariant: the number of methods on the stack; 0 when the turn ends well
+	over  atomic.Bool
+	// behind: a read turn has met an object that was made after its snapshot.
+	behind bool
+	gid    uint64 // the goroutine it belongs to; only in Checked mode
+	// shared: another goroutine has used it.
+	shared atomic.Bool
+}
+
+// WriteTurn is a turn that may write and create objects. It reads what it has written.
+type WriteTurn struct {
+	r     ReadTurn
+	op    string
+	wset  []*handle // whose work is this turn's, in the order of their first write
+	few   [4]*handle
+	elems []change
+	first uint64  // the number of the first object it creates
+	bytes int     // of elements written
+	rand  *random // nil until the turn asks for randomness
+
+	// What follows tells end that the turn has to be run again, and begin what to keep.
+	again  bool
+	missed *handle // what was not in memory
+	misses int     // how often that has happened to this turn
+	trial  *trial  // the first of two runs, in Checked mode
+	// abandoned: the goroutine of the turn is ending.
+	abandoned bool
+}
+
+// change is one write of an element.
+type change struct{ now, before *element }
+
+// turnKey finds the turn in a context derived from it.
+type turnKey struct{}
+
+// Deadline, Done, Err and Value make a turn the context of what it calls.
+func (t *ReadTurn) Deadline() (time.Time, bool) { return t.ctx.Deadline() }
+
+// Done is that of the context that the turn was started with.
+func (t *ReadTurn) Done() <-chan struct{} { return t.ctx.Done() }
+
+// Err is ErrTurnOver once the turn has ended, before that the context's.
+func (t *ReadTurn) Err() error {
+	if t.over.Load() {
+		return ErrTurnOver
+	}
+	return t.ctx.Err()
+}
+
+// Value is the context's.
+func (t *ReadTurn) Value(key any) any {
+	if _, ok := key.(turnKey); ok {
+		return t
+	}
+	return t.ctx.Value(key)
+}
+
+// Self is the object whose method runs, with every right; null in View.
+func (t *ReadTurn) Self() caps.Ref { return t.rt.ref(t.self, caps.Full()) }
+
+// Now is the time at which the turn first asked.
+func (t *ReadTurn) Now() time.Time {
+	if t.now.IsZero() {
+		t.now = t.rt.clock().UTC().Round(0)
+	}
+	return t.now
+}
+
+func (t *ReadTurn) reads() *ReadTurn { return t }
+
+// Deadline is that of the context that the turn was started with.
+func (t *WriteTurn) Deadline() (time.Time, bool) { return t.r.Deadline() }
+
+// Done is that of the context that the turn was started with.
+func (t *WriteTurn) Done() <-chan struct{} { return t.r.Done() }
+
+// Err is ErrTurnOver once the turn has ended, before that the context's.
+func (t *WriteTurn) Err() error { return t.r.Err() }
+
+// Value is the context's.
+func (t *WriteTurn) Value(key any) any {
+	if _, ok := key.(turnKey); ok {
+		return t
+	}
+	return t.r.ctx.Value(key)
+}
+
+// Self is the object whose method runs, with every right; null in Update.
+func (t *WriteTurn) Self() caps.Ref { return t.r.Self() }
+
+// Now is the time at which the turn first asked.
+func (t *WriteTurn) Now() time.Time { return t.r.Now() }
+
+// Random fills p: the same bytes each time that the turn is run.
+func (t *WriteTurn) Random(p []byte) { _, _ = t.random().Read(p) } // it never fails
+
+func (t *WriteTurn) reads() *ReadTurn { return &t.r }
+
+// enter notes that a method of h runs; leave takes it back. There is no defer between them:
+// a depth that is left over is how a panic that somebody swallowed is found.
+func (t *ReadTurn) enter(h *handle) (was *handle) {
+	was = t.self
+	t.self = h
+	t.depth++
+	return was
+}
+
+func (t *ReadTurn) leave(was *handle) {
+	t.self = was
+	t.depth--
+}
+
+// state returns h's state as this turn sees it.
+func (t *ReadTurn) state(h *handle) (*version, error) {
+	if t.w != nil {
+		if h.work != nil {
+			return h.work, nil
+		}
+		return t.w.newest(h)
+	}
+	v := h.cur.Load()
+	if v == nil || v.state == nil {
+		var err error
+		if v, err = h.load(); err != nil {
+			return nil, err
+		}
+	} else if !h.used.Load() {
+		h.used.Store(true)
+	}
+	for v.lsn > t.snap.lsn {
+		if v = v.prev.Load(); v == nil {
+			t.behind = true
+			return nil, notYet(h)
+		}
+	}
+	return v, nil
+}
+
+// newest returns the committed version that a write turn builds on. What is not in memory is
+// not waited for with the lock held: the turn is undone, the object loaded, the turn run
+// again. After a few such runs it is loaded here, so that a turn that reads much ends.
+func (t *WriteTurn) newest(h *handle) (*version, error) {
+	v := h.cur.Load()
+	if v != nil && v.state != nil {
+		if !h.used.Load() {
+			h.used.Store(true)
+		}
+		return v, nil
+	}
+	if t.misses < maxMisses && (v == nil || v.kind != h.vat.gone) {
+		t.missed = h
+		panic(unwind{errMissed})
+	}
+	return h.load()
+}
+
+// own returns h's state for writing: the first time in a turn, a copy.
+func (t *WriteTurn) own(h *handle) (unsafe.Pointer, error) {
+	if h.work != nil {
+		return h.work.state, nil
+	}
+	base, err := t.newest(h)
+	if err != nil {
+		return nil, err
+	}
+	w, err := base.kind.def.clone(base)
+	if err != nil {
+		return nil, err
+	}
+	h.work = w
+	t.wset = append(t.wset, h)
+	if len(t.wset) > maxWrites {
+		return nil, tooLarge("a turn that writes more than %d objects", maxWrites)
+	}
+	return w.state, nil
+}
+
+// newObject makes a handle for an object that exists once the turn commits.
+func (t *WriteTurn) newObject(w *version) *handle {
+	v := t.r.vat
+	h := &handle{oid: objstore.OID{Vat: v.id, N: v.next}, vat: v, work: w}
+	v.next++
+	v.table.add(h)
+	t.wset = append(t.wset, h)
+	if len(t.wset) > maxWrites {
+		panic(unwind{tooLarge("a turn that writes more than %d objects", maxWrites)})
+	}
+	return h
+}
+
+// seal bounds every state that was written, so that encoding it cannot fail later.
+func (t *WriteTurn) seal() error {
+	for _, h := range t.wset {
+		err := h.work.kind.def.seal(h.work, t.r.rt)
+		if t.bytes += h.work.encoded(); err == nil && t.bytes > maxTurn {
+			err = tooLarge("a turn that writes %d bytes; the limit is %d: it", t.bytes, maxTurn)
+		}
+		if err == nil && h.work.kind.def.codec.HasRefs() {
+			err = h.work.kind.def.codec.EachRef(h.work.state, t.r.rt.storable)
+		}
+		if err != nil {
+			return stateError(h, err)
+		}
+	}
+	return nil
+}
+
+// undo forgets everything that the turn wrote.
+func (t *WriteTurn) undo() {
+	for _, h := range t.wset {
+		if h.work.prev.Load() == nil {
+			h.cur.Store(&version{kind: h.vat.gone}) // it was made in this turn, and never was
+		}
+		h.work = nil
+	}
+	v := t.r.vat
+	for i := len(t.elems) - 1; i >= 0; i-- {
+		v.young.undo(t.elems[i].now.key, t.elems[i].before)
+	}
+}
+
+// mayCommit reports what forbids the turn to take effect although its code wants it.
+func (t *WriteTurn) mayCommit() error {
+	if t.r.depth != 0 || t.r.shared.Load() {
+		return turnShared(t.op)
+	}
+	return nil
+}
+
+// unwind is how a failure leaves a turn from where no error can be returned.
+type unwind struct{ err error }
+
+// Error is what is printed when there is no turn around that would catch it.
+func (u unwind) Error() string { return u.err.Error() }
+
+const (
+	maxWrites = 1 << 20 // objects that one turn may write
+	maxDepth  = 1000    // methods on the stack of one turn
+	maxMisses = 3       // runs that end early because an object is not in memory
+)

@@ -1,0 +1,212 @@
+package sturdy
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// vat is the unit of atomicity and durability: objects over one commit log, with one writer.
+//
+// Invariant: store <= every snapshot in use <= durable <= lsn (see snapshots).
+// Invariant: a handle is in dirty exactly if its newest version is above cut.
+type vat struct {
+	rt      *Runtime
+	id      objstore.VatID
+	store   *objstore.Store
+	out     objstore.Committer // where batches go; the store, for a local vat
+	gone    *bound             // the kind of what has never been committed
+	table   table
+	cache   cache
+	snaps   snapshots
+	stats   stats
+	failed  atomic.Pointer[stopped]   // why writes are refused for good
+	shut    atomic.Bool               // Close has begun
+	queued  atomic.Int64              // bytes of versions and elements that are not durable
+	running atomic.Pointer[WriteTurn] // for the watchdog to look at
+
+	w       writer // held by the running write turn; guards what follows
+	lsn     uint64 // of the newest committed turn
+	cut     uint64 // the newest turn that the last group took
+	lost    uint64 // what lsn was at the last rollback: nothing above durable is left of it
+	next    uint64 // the first object number not yet used
+	dirty   []*handle
+	young   *layer // elements written since cut
+	old     *layer // elements of the group that was taken last
+	bytes   int    // that the running group adds to queued
+	group   *group // that the next turn will be in
+	flying  *group // that was taken last
+	counts  map[uint32]int64
+	recount map[uint32]bool // counts that changed since cut
+
+	rowBytes int           // of the last batch, on average; the flusher's own
+	kick     chan struct{} // capacity 1: somebody waits for the running group
+	soft     chan struct{} // capacity 1: the running group has its first turn
+	closing  chan struct{}
+	flushed  chan struct{} // closed when the flusher has ended
+}
+
+// stopped is why a vat refuses writes.
+type stopped struct{ err error }
+
+// marks returns the durable LSN and the LSNs that versions are kept for, descending.
+func (v *vat) marks() (durable uint64, needed []uint64) {
+	return v.snaps.durable.Load().lsn, *v.snaps.needed.Load()
+}
+
+// begin waits until it is this caller's turn to write. before is the turn whose code is run
+// again, or nil.
+func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTurn, error) {
+	if before == nil || before.trial == nil {
+		if err := v.admit(ctx, op); err != nil {
+			return nil, err
+		}
+	}
+	t := &WriteTurn{op: op, first: v.next}
+	t.r = ReadTurn{ctx: ctx, rt: v.rt, vat: v, w: t}
+	t.wset = t.few[:0]
+	if before != nil {
+		t.r.now, t.rand, t.misses, t.trial = before.r.now, before.rand, before.misses, before.trial
+	}
+	v.rt.claim(&t.r)
+	v.running.Store(t)
+	return t, nil
+}
+
+// admit takes the writer's lock.
+func (v *vat) admit(ctx context.Context, op string) error {
+	if ctx.Err() != nil {
+		return notStarted(op, ended(ctx))
+	}
+	if v.queued.Load() > maxQueued {
+		if err := v.backPressure(ctx, op); err != nil {
+			return err
+		}
+	}
+	if err := v.rt.selfDeadlock(v, op); err != nil {
+		return err
+	}
+	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+		return notStarted(op, err)
+	}
+	if f := v.failed.Load(); f != nil {
+		v.w.unlock()
+		return stoppedError(op, f.err)
+	}
+	return nil
+}
+
+// backPressure waits until the disk has caught up.
+func (v *vat) backPressure(ctx context.Context, op string) error {
+	for v.queued.Load() > maxQueued && v.failed.Load() == nil {
+		if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+			return notStarted(op, err)
+		}
+		g := v.pending()
+		v.w.unlock()
+		v.wake(v.kick)
+		if err := g.wait(ctx); err != nil && ctx.Err() != nil {
+			return overloaded(op, err)
+		}
+	}
+	return nil
+}
+
+// wake sends without waiting: one signal under way is enough.
+func (v *vat) wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// end ends the turn: commits it if err is nil and nothing forbids it, else undoes it. It
+// returns the group to wait for before anything of the turn, its error included, may be
+// told. If t.again is set, the turn has to be run again, and nothing happened.
+func (v *vat) end(t *WriteTurn, err error) (*group, error) {
+	if err == nil && t.missed == nil {
+		err = t.mayCommit()
+	}
+	if err == nil && t.missed == nil {
+		err = t.seal()
+	}
+	if t.missed == nil && !t.abandoned && v.rt.checked {
+		err = t.rehearse(err)
+	}
+	if t.missed != nil {
+		t.misses++
+		t.again = true
+	}
+	if err == nil && !t.again {
+		v.commit(t)
+	} else {
+		t.undo()
+	}
+	t.r.over.Store(true)
+	v.running.Store(nil)
+	g := v.pending()
+	if !t.again || t.trial == nil { // between the two runs of Checked mode nobody else writes
+		v.w.unlock()
+	}
+	return g, err
+}
+
+// retry prepares the next run of a turn that has to be run again.
+func (v *vat) retry(t *WriteTurn) {
+	v.stats.reruns.Add(1)
+	if t.missed != nil {
+		_, _ = t.missed.load() // an error shows again in the last run, where it can be handled
+	}
+}
+
+// commit publishes what t wrote, under one LSN.
+func (v *vat) commit(t *WriteTurn) {
+	v.stats.turns.Add(1)
+	if len(t.wset) == 0 && len(t.elems) == 0 {
+		return
+	}
+	first := v.lsn == v.cut
+	v.lsn++
+	needed := *v.snaps.needed.Load()
+	bytes := v.bytes
+	for _, h := range t.wset {
+		base := h.work.prev.Load()
+		if base == nil || base.lsn <= v.cut {
+			v.dirty = append(v.dirty, h)
+			v.bytes += h.work.size - objectOverhead
+		}
+		v.count(h.work)
+		h.publish(v.lsn, needed)
+	}
+	for _, c := range t.elems {
+		c.now.lsn = v.lsn
+		v.bytes += len(c.now.key) + len(c.now.rec.Body) + elementOverhead
+	}
+	v.queued.Add(int64(v.bytes - bytes))
+	if first {
+		v.wake(v.soft)
+	}
+}
+
+// count keeps the number of objects of each kind row.
+func (v *vat) count(w *version) {
+	if w.row == w.kind.no {
+		return
+	}
+	if w.row != 0 {
+		v.counts[w.row]--
+		v.recount[w.row] = true
+	}
+	w.row = w.kind.no
+	v.counts[w.row]++
+	v.recount[w.row] = true
+}
+
+const (
+	// maxQueued is how many bytes of versions may wait for the disk before the next write
+	// turn does.
+	maxQueued = 64 << 20
+	// elementOverhead is what an element costs in memory beside its bytes.
+	elementOverhead = 128
+)
