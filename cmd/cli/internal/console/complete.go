@@ -1,0 +1,157 @@
+package console
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+)
+
+// Candidate is one way to go on.
+type Candidate struct {
+	Text  string // the whole word with which the last one of the line is replaced
+	Shown string // what of it is listed
+	Note  string // what it is
+}
+
+// completeWithin bounds how long a tab may take.
+const completeWithin = 500 * time.Millisecond
+
+// maxCandidates is how many are offered.
+const maxCandidates = 200
+
+// Complete returns the word that line ends with, and what can stand there instead: names,
+// entries of directories, methods, and arguments. It reads the world and calls no method of
+// anybody's kind.
+func (s *Session) Complete(ctx context.Context, line string) (typed string, list []Candidate) {
+	ctx, cancel := context.WithTimeout(ctx, completeWithin)
+	defer cancel()
+	s.ctx = ctx
+	defer func() { s.ctx = context.Background() }()
+	w := wordAt(line)
+	if w.open {
+		return "", nil
+	}
+	if w.path != nil {
+		list = s.attrs(w)
+	} else if list = s.arguments(w); len(list) == 0 {
+		list = s.names(w)
+	}
+	return w.text, list[:min(len(list), maxCandidates)]
+}
+
+// names are the global names that begin with the word.
+func (s *Session) names(w word) (list []Candidate) {
+	for _, name := range slices.Sorted(slices.Values(append(s.globals.Keys(), starlark.Universe.Keys()...))) {
+		if w.last != "" && strings.HasPrefix(name, w.last) && name != "_" {
+			list = append(list, Candidate{name, name, s.note(name)})
+		}
+	}
+	return list
+}
+
+func (s *Session) note(name string) string {
+	for _, v := range s.verbs {
+		if v.name == name {
+			return v.help
+		}
+	}
+	if v, ok := s.globals[name].(*refValue); ok {
+		return v.String()
+	}
+	return ""
+}
+
+// arguments are the named arguments of the method that is being called.
+func (s *Session) arguments(w word) (list []Candidate) {
+	m, ok := s.follow(w.callee).(*methodValue)
+	if !ok {
+		return nil
+	}
+	for _, p := range look.Params(m.info.Arg) {
+		if strings.HasPrefix(p.Name, w.last) {
+			list = append(list, Candidate{p.Name + "=", p.Name + "=", text.Line(p.Shape.String())})
+		}
+	}
+	return list
+}
+
+// attrs is what stands behind the dot.
+func (s *Session) attrs(w word) (list []Candidate) {
+	before := w.text[:len(w.text)-len(w.last)]
+	x, ok := s.follow(w.path).(starlark.HasAttrs)
+	if !ok {
+		return nil
+	}
+	r, isRef := x.(*refValue)
+	if !isRef {
+		for _, name := range x.AttrNames() {
+			if strings.HasPrefix(name, w.last) {
+				list = append(list, Candidate{before + name, name, ""})
+			}
+		}
+		return list
+	}
+	info, err := s.describe(r.ref)
+	if err != nil {
+		return nil
+	}
+	if info.Kind.Name == look.Directory {
+		return s.entryNames(r, w, before)
+	}
+	for _, m := range info.Kind.Methods {
+		if strings.HasPrefix(m.Name, w.last) {
+			list = append(list, Candidate{before + m.Name + "(", look.Signature(m), "needs " + m.Needs.String()})
+		}
+	}
+	if strings.HasPrefix(attenuate, w.last) {
+		list = append(list, Candidate{before + attenuate + "(", attenuate + `("r")`, "a weaker reference"})
+	}
+	return list
+}
+
+// entryNames are the names of a directory that begin with the word. Those that are no
+// identifiers are left to the brackets.
+func (s *Session) entryNames(r *refValue, w word, before string) (list []Candidate) {
+	for _, name := range r.names(w.last, maxCandidates) {
+		if !strings.HasPrefix(name, w.last) {
+			break
+		}
+		if !isIdentifier(name) {
+			continue
+		}
+		note := ""
+		if v, err := r.entry(name); err == nil {
+			note = s.cell(v, maxCell)
+		}
+		list = append(list, Candidate{before + name, name, note})
+	}
+	return list
+}
+
+// follow is the value of a path of names, or nil. It goes through entries and fields only.
+func (s *Session) follow(path []string) (v starlark.Value) {
+	for i, name := range path {
+		if i == 0 {
+			if v = s.globals[name]; v == nil {
+				return nil
+			}
+			continue
+		}
+		x, ok := v.(starlark.HasAttrs)
+		if !ok {
+			return nil
+		}
+		next, err := x.Attr(name)
+		if err != nil || next == nil {
+			return nil
+		}
+		v = next
+	}
+	return v
+}

@@ -1,0 +1,11 @@
+// Package console is the language of the REPL: Starlark over the objects of a world. A
+// [Session] runs statements and prints what they come to; it reads no keyboard and knows no
+// terminal but its width, so that a script, a test and a person get the same answers.
+//
+// # Where it stands
+//
+// session.go runs, source.go splits text into statements, failure.go words errors. ref.go,
+// method.go, record.go and ranges.go are the values a script meets; args.go, tovalue.go and
+// fromvalue.go convert. The functions are in verbs.go, verbs_list.go and verbs_turn.go.
+// show.go, grid.go and repr.go print, complete.go and tail.go complete.
+package console

@@ -1,0 +1,146 @@
+package console
+
+import (
+	"strings"
+	"time"
+
+	starlarktime "go.starlark.net/lib/time"
+	"go.starlark.net/starlark"
+
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+)
+
+// maxCell is how wide one cell of a table gets.
+const maxCell = 60
+
+// table lays out at most limit elements of v: structs and pairs as columns, everything else
+// a line each; a short list of plain values on one line. more says that there are others.
+func (s *Session) table(v starlark.Iterable, limit int) (rows string, more bool, err error) {
+	elems, more := first(v, limit)
+	if s.stopped != nil {
+		return "", false, s.stopped
+	}
+	g := grid{s: s}
+	for _, e := range elems {
+		g.add(e)
+	}
+	switch {
+	case g.nothing && len(elems) > 0:
+		return "", more, nil
+	case g.flat && !more:
+		if line := repr(v, maxRepr); len(line) <= s.Width {
+			return line + "\n", false, nil
+		}
+	}
+	return g.text(), more, nil
+}
+
+// first are the first elements of v, and whether there are more.
+func first(v starlark.Iterable, limit int) (elems []starlark.Value, more bool) {
+	for e := range starlark.Elements(v) {
+		if len(elems) == limit {
+			return elems, true
+		}
+		elems = append(elems, e)
+	}
+	return elems, false
+}
+
+// grid is a table being made.
+type grid struct {
+	s       *Session
+	titles  []string
+	rows    [][]string
+	numbers []bool // per column: it has held nothing but numbers
+	flat    bool   // no element has columns
+	nothing bool   // every element was None
+}
+
+// add adds a row.
+func (g *grid) add(e starlark.Value) {
+	titles, cells := columns(e)
+	if len(g.rows) == 0 {
+		g.flat, g.nothing, g.titles = true, true, titles
+	}
+	if strings.Join(titles, "\x00") != strings.Join(g.titles, "\x00") {
+		g.titles = nil
+	}
+	g.flat = g.flat && len(cells) == 1 && titles == nil && !isRef(cells[0])
+	g.nothing = g.nothing && e == starlark.None
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		row[i] = g.s.cell(c, maxCell)
+		if i == len(g.numbers) {
+			g.numbers = append(g.numbers, true)
+		}
+		g.numbers[i] = g.numbers[i] && isNumber(c)
+	}
+	g.rows = append(g.rows, row)
+}
+
+// text is the table. A line of titles stands above if all rows have the same ones.
+func (g *grid) text() string {
+	rows := g.rows
+	if len(g.titles) > 0 {
+		rows = append([][]string{g.titles}, rows...)
+	}
+	var right []int
+	for i, n := range g.numbers {
+		if n {
+			right = append(right, i)
+		}
+	}
+	return text.Table(rows, g.s.Width, right...)
+}
+
+func isNumber(v starlark.Value) bool {
+	switch v.(type) {
+	case starlark.Int, starlark.Float:
+		return true
+	}
+	return false
+}
+
+func isRef(v starlark.Value) bool {
+	_, ok := v.(*refValue)
+	return ok
+}
+
+// columns takes an element apart: a struct into its fields, a pair into key and value, and
+// that into its fields if it is a struct.
+func columns(e starlark.Value) (titles []string, cells []starlark.Value) {
+	switch e := e.(type) {
+	case *record:
+		for _, n := range e.AttrNames() {
+			titles = append(titles, text.Line(n))
+		}
+		return titles, e.vals
+	case starlark.Tuple:
+		if len(e) == 2 {
+			titles, cells = columns(e[1])
+			if titles == nil {
+				titles = []string{"value"}
+			}
+			return append([]string{"key"}, titles...), append([]starlark.Value{e[0]}, cells...)
+		}
+	}
+	return nil, []starlark.Value{e}
+}
+
+// cell is a value in a table: text without quotes, objects as they are called.
+func (s *Session) cell(v starlark.Value, limit int) string {
+	switch v := v.(type) {
+	case starlark.String:
+		return text.Cut(text.Line(string(v[:min(len(v), 4*limit)])), limit)
+	case starlark.NoneType:
+		return "-"
+	case starlarktime.Time:
+		return time.Time(v).Format(time.RFC3339)
+	case *refValue:
+		if info, err := s.describe(v.ref); err == nil {
+			return text.Line(look.Short(info.Kind.Name) + " " + info.ID + " " + info.Rights.String())
+		}
+	}
+	return text.Cut(repr(v, 4*limit), limit)
+}

@@ -1,0 +1,95 @@
+package console
+
+import (
+	"fmt"
+
+	"go.starlark.net/starlark"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// methodValue is a method of an object, to be called.
+type methodValue struct {
+	r    *refValue
+	kind sturdy.KindInfo
+	info sturdy.MethodInfo
+}
+
+func (m *methodValue) String() string {
+	return look.Typed(m.info) + "   needs " + m.info.Needs.String()
+}
+func (m *methodValue) Name() string          { return look.Short(m.kind.Name) + "." + m.info.Name }
+func (m *methodValue) Type() string          { return "method" }
+func (m *methodValue) Freeze()               {}
+func (m *methodValue) Truth() starlark.Bool  { return true }
+func (m *methodValue) Hash() (uint32, error) { return 0, fmt.Errorf("a method cannot be a key") }
+
+// CallInternal calls the object.
+func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	s := m.r.s
+	if m.info.Name == "range" && look.IsCollection(m.kind.Name) {
+		return m.rows(args, kwargs)
+	}
+	arg, err := bindArgs(m.info, args, kwargs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name(), err)
+	}
+	var res caps.Value
+	call := func() (err error) {
+		res, err = deliver(s, m.r.ref, m.info, arg)
+		return err
+	}
+	if reads := m.info.Needs&^caps.Read == 0; reads || !m.kind.Known {
+		err = call()
+	} else {
+		err = s.writing(m.Name(), call)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.fromValue(res, m.info.Result), nil
+}
+
+// deliver calls a method through the descriptor of its form, with Values for types.
+func deliver(s *Session, to caps.Ref, m sturdy.MethodInfo, arg caps.Value) (res caps.Value, err error) {
+	takes, returns := m.Arg.Class != "done", !look.NoResult(m.Result)
+	switch {
+	case takes && returns:
+		return caps.Method[caps.Value, caps.Value](m.Name).Call(s.ctx, to, arg)
+	case returns:
+		return caps.Query[caps.Value](m.Name).Call(s.ctx, to)
+	case takes:
+		return res, caps.Command[caps.Value](m.Name).Call(s.ctx, to, arg)
+	}
+	return res, caps.Action(m.Name).Call(s.ctx, to)
+}
+
+// rows is the method range of a collection, without the bound on how much it returns.
+func (m *methodValue) rows(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	vals, err := assign(look.Params(m.info.Arg), args, kwargs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name(), err)
+	}
+	part := look.RowCursor{Coll: m.r.ref}
+	if part.From, err = optional(vals[0], "from"); err != nil {
+		return nil, err
+	}
+	if part.To, err = optional(vals[1], "to"); err != nil {
+		return nil, err
+	}
+	if vals[2] != nil {
+		if err := starlark.AsInt(vals[2], &part.Limit); err != nil || part.Limit < 0 {
+			return nil, fmt.Errorf("%s: limit: wants a number of rows, not %s", m.Name(), vals[2])
+		}
+	}
+	return &rangeValue{m.r, part}, nil
+}
+
+func optional(v starlark.Value, name string) (caps.Value, error) {
+	if v == nil {
+		return caps.Value{}, nil
+	}
+	return toValue(v, anything(), name)
+}

@@ -1,0 +1,197 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	starlarkmath "go.starlark.net/lib/math"
+	starlarktime "go.starlark.net/lib/time"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// Options of a Session. Runtime and Out are needed.
+type Options struct {
+	Runtime  *sturdy.Runtime
+	Out      io.Writer
+	Writable bool   // writes are let through to the world
+	Writing  string // the command line that would let them through; in the error that refuses one
+	Timing   bool   // say after each input how many turns it took and how long
+	Width    int    // columns of a line; 0: 100
+	Steps    uint64 // of Starlark that one input may take; 0: a thousand million
+}
+
+// Session is one conversation with a world. It is not safe for concurrent use.
+type Session struct {
+	Options
+	globals starlark.StringDict
+	verbs   []verb
+
+	// ctx is what calls run in: that of the running input or, inside atomically, the turn.
+	ctx context.Context
+	// inTurn: ctx is a turn.
+	inTurn bool
+	// running is the thread of the running statement.
+	running *starlark.Thread
+	// stopped is why an iterator ended the thread: iterators cannot return errors.
+	stopped error
+	effects
+}
+
+// effects are what the running input has done so far.
+type effects struct {
+	turns int           // write turns that are over and took effect
+	wrote bool          // the turn under way has called what writes
+	spent time.Duration // in those turns
+	// undone: the last turn was one that failed, so nothing of it happened.
+	undone bool
+}
+
+// New begins a session at the world's root.
+func New(o Options) *Session {
+	if o.Width == 0 {
+		o.Width = 100
+	}
+	if o.Steps == 0 {
+		o.Steps = 1e9
+	}
+	s := &Session{Options: o, ctx: context.Background()}
+	s.verbs = s.allVerbs()
+	s.globals = starlark.StringDict{
+		"root": s.ref(o.Runtime.Root().Ref),
+		"time": starlarktime.Module,
+		"math": starlarkmath.Module,
+	}
+	for _, v := range s.verbs {
+		s.globals[v.name] = starlark.NewBuiltin(v.name, v.run)
+	}
+	return s
+}
+
+// Run runs src, one statement after the other, and prints the value of each that is an
+// expression. At the first error it stops: variables are then as they were before, and what
+// is said of the world is in the error, a *Failure. name is what src is called in errors.
+func (s *Session) Run(ctx context.Context, name, src string) error {
+	s.effects, s.stopped = effects{}, nil
+	f, err := options().Parse(name, src, 0)
+	if err != nil {
+		return s.failure(err)
+	}
+	began, before := time.Now(), maps.Clone(s.globals)
+	for _, stmt := range f.Stmts {
+		if err := s.statement(ctx, name, stmt); err != nil {
+			failure := s.failure(err)
+			s.globals = before
+			return failure
+		}
+	}
+	s.report(time.Since(began))
+	return nil
+}
+
+// statement runs one statement; the value of an expression is printed and kept as _.
+func (s *Session) statement(ctx context.Context, name string, stmt syntax.Stmt) error {
+	thread := s.thread(ctx, name)
+	defer context.AfterFunc(ctx, func() { thread.Cancel(interrupted) })()
+	s.ctx, s.running, s.stopped = ctx, thread, nil
+	defer func() { s.ctx, s.running = context.Background(), nil }()
+	expr, ok := stmt.(*syntax.ExprStmt)
+	if !ok {
+		f := &syntax.File{Path: name, Stmts: []syntax.Stmt{stmt}, Options: options()}
+		return starlark.ExecREPLChunk(f, thread, s.globals)
+	}
+	v, err := starlark.EvalExprOptions(options(), thread, expr.X, s.globals)
+	if err == nil {
+		err = s.stopped
+	}
+	if err != nil || v == starlark.None {
+		return err
+	}
+	s.globals["_"] = v
+	shown, err := s.show(v)
+	if err != nil {
+		return err
+	}
+	if shown != "" {
+		fmt.Fprintln(s.Out, shown)
+	}
+	return nil
+}
+
+func (s *Session) thread(ctx context.Context, name string) *starlark.Thread {
+	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, msg string) {
+		fmt.Fprintln(s.Out, text.Clean(msg))
+	}}
+	t.SetMaxExecutionSteps(s.Steps)
+	t.OnMaxSteps = func(t *starlark.Thread) {
+		t.Cancel(fmt.Sprintf("stopped after %s; --steps allows more", text.Count(int64(s.Steps), "step")))
+	}
+	return t
+}
+
+// interrupted is why a thread was cancelled, if it was from outside.
+const interrupted = "interrupted"
+
+// stop ends the running statement with err, from where no error can be returned.
+func (s *Session) stop(err error) {
+	if s.stopped == nil {
+		s.stopped = err
+	}
+	if s.running != nil {
+		s.running.Cancel(err.Error())
+	}
+}
+
+// slow is from which duration on it is worth saying how long something took.
+const slow = 20 * time.Millisecond
+
+// report says what an input came to, where somebody looks on.
+func (s *Session) report(took time.Duration) {
+	switch {
+	case !s.Timing:
+	case s.turns > 0:
+		fmt.Fprintf(s.Out, "%s, on disk after %s\n", text.Count(int64(s.turns), "turn"), text.Took(s.spent))
+	case took >= slow:
+		fmt.Fprintf(s.Out, "(%s)\n", text.Took(took))
+	}
+}
+
+// writing runs what writes, and counts it.
+func (s *Session) writing(what string, run func() error) error {
+	if !s.Writable {
+		return fmt.Errorf("%s writes, and this session only reads. To write, start it with: %s", what, s.Writing)
+	}
+	if s.inTurn {
+		s.wrote = true
+		return run()
+	}
+	return s.timed(func() error {
+		s.wrote = true
+		return run()
+	})
+}
+
+// timed runs one turn, and counts it if it wrote.
+func (s *Session) timed(turn func() error) error {
+	began := time.Now()
+	err := turn()
+	s.undone = err != nil
+	if err == nil && s.wrote {
+		s.turns++
+		s.spent += time.Since(began)
+	}
+	s.wrote = s.wrote && s.inTurn
+	return err
+}
+
+// describe describes the object of ref, as the running turn sees it.
+func (s *Session) describe(ref caps.Ref) (sturdy.ObjectInfo, error) {
+	return s.Runtime.Describe(s.ctx, ref)
+}
