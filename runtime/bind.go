@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"context"
 	"reflect"
 	"unsafe"
 
@@ -94,64 +95,71 @@ func bindRead[S, A, R any](name string, body func(*S, *ReadTurn, A) (R, error)) 
 }
 
 func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
+	h := f.Object.(*handle)
 	if f.Own {
-		return b.outside(f, a)
+		return b.outside(f.Turn, h, f.Via, a)
 	}
-	t := f.Turn.(*ReadTurn)
-	if b.copies || t.gid != 0 || f.Via.Deep && b.result.HasRefs() {
-		return b.copying(f, t, a)
+	return b.inside(f.Turn.(*ReadTurn), h, f.State, f.Via, a)
+}
+
+// inside runs the method as part of t.
+func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
+	if b.copies || t.gid != 0 || via.Deep && b.result.HasRefs() {
+		return b.copying(t, h, state, via, a)
 	}
-	was := t.enter(f.Object.(*handle))
-	r, err = b.body((*S)(f.State), t, a)
+	was := t.enter(h)
+	r, err = b.body((*S)(state), t, a)
 	t.leave(was)
 	return r, err
 }
 
-// copying is enter for types that can share memory, or carry authority through a deep Ref,
+// copying is inside for types that can share memory, or carry authority through a deep Ref,
 // and for Checked mode.
-func (b *readBody[S, A, R]) copying(f caps.Frame, t *ReadTurn, a A) (r R, err error) {
+func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
 	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
 		return r, argumentError(b.method, err)
 	}
-	h := f.Object.(*handle)
 	was := t.enter(h)
 	if t.gid == 0 {
-		r, err = b.body((*S)(f.State), t, a)
+		r, err = b.body((*S)(state), t, a)
 	} else {
-		err = t.checkRead(b.method, h, f.State, func(s unsafe.Pointer) (err error) {
+		err = t.checkRead(b.method, h, state, func(s unsafe.Pointer) (err error) {
 			r, err = b.body((*S)(s), t, a)
 			return err
 		})
 	}
 	t.leave(was)
 	if err == nil {
-		err = b.give(&r, f.Via)
+		err = b.give(&r, via)
 	}
 	return r, err
 }
 
 // outside runs the method as a read turn of its own.
-func (b *readBody[S, A, R]) outside(f caps.Frame, a A) (r R, err error) {
-	h, op := f.Object.(*handle), b.method.op
+func (b *readBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Authority, a A) (r R, err error) {
+	op := b.method.op
 	for {
-		t, err := h.vat.beginRead(f.Turn, op)
+		t, err := h.vat.beginRead(ctx, op)
 		if err != nil {
 			return r, err
 		}
-		r, err = b.once(f, h, t, a)
-		if again, err := h.vat.endRead(t, op, err); !again {
+		r, err = b.once(t, h, via, a)
+		again, err := h.vat.endRead(t, op, err)
+		switch {
+		case err == nil:
+			return r, nil
+		case !again:
 			return r, outcome(op, h, err)
 		}
 	}
 }
 
-func (b *readBody[S, A, R]) once(f caps.Frame, h *handle, t *ReadTurn, a A) (r R, err error) {
+func (b *readBody[S, A, R]) once(t *ReadTurn, h *handle, via caps.Authority, a A) (r R, err error) {
 	returned := false
 	defer t.rescue(b.method.op, &err, &returned)
 	v, err := t.state(h)
 	if err == nil {
-		f.Turn, f.State, f.Own = t, v.state, false
-		r, err = b.enter(f, a)
+		r, err = b.inside(t, h, v.state, via, a)
 	}
 	returned = true
 	return r, err
@@ -176,10 +184,15 @@ func bindWrite[S, A, R any](name string, body func(*S, *WriteTurn, A) (R, error)
 }
 
 func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
+	h := f.Object.(*handle)
 	if f.Own {
-		return b.outside(f, a)
+		return b.outside(f.Turn, h, a)
 	}
-	t, h := f.Turn.(*WriteTurn), f.Object.(*handle)
+	return b.inside(f.Turn.(*WriteTurn), h, a)
+}
+
+// inside runs the method as part of t.
+func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, a A) (r R, err error) {
 	if b.copies {
 		return b.copying(t, h, a)
 	}
@@ -193,7 +206,7 @@ func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 	return r, err
 }
 
-// copying is enter for types that can share memory. A deep Ref cannot get here.
+// copying is inside for types that can share memory. A deep Ref cannot get here.
 func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err error) {
 	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
 		return r, argumentError(b.method, err)
@@ -212,16 +225,15 @@ func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err err
 }
 
 // outside runs the method as a write turn of its own.
-func (b *writeBody[S, A, R]) outside(f caps.Frame, a A) (r R, err error) {
-	h, op, ctx := f.Object.(*handle), b.method.op, f.Turn
-	v := h.vat
+func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, a A) (r R, err error) {
+	op, v := b.method.op, h.vat
 	var before *WriteTurn
 	for {
 		t, err := v.begin(ctx, op, before)
 		if err != nil {
 			return r, err
 		}
-		result, err := b.once(f, t, a)
+		result, err := b.once(t, h, a)
 		g, err := v.end(t, err)
 		if !t.again {
 			if err = v.reply(ctx, op, g, err); err != nil {
@@ -234,11 +246,10 @@ func (b *writeBody[S, A, R]) outside(f caps.Frame, a A) (r R, err error) {
 	}
 }
 
-func (b *writeBody[S, A, R]) once(f caps.Frame, t *WriteTurn, a A) (r R, err error) {
+func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, a A) (r R, err error) {
 	returned := false
 	defer t.r.rescue(b.method.op, &err, &returned)
-	f.Turn, f.Own = t, false
-	r, err = b.enter(f, a)
+	r, err = b.inside(t, h, a)
 	returned = true
 	return r, err
 }

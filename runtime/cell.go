@@ -9,20 +9,20 @@ type Cell[V any] struct{ caps.Ref }
 
 // NewCell makes a cell that holds v.
 func NewCell[V any](t *WriteTurn, v V) Cell[V] {
-	c := Cell[V]{newColl[V](t, t.r.rt.colls.cell, "s")}
+	c := Cell[V]{newColl[V](t, t.r.vat.rt.colls.cell, "s")}
 	c.Set(t, v)
 	return c
 }
 
 func (c Cell[V]) open(t Turn, need caps.Rights) opened {
-	return openColl[V](t, c.Ref, t.reads().rt.colls.cell, "s", need)
+	return openColl[V](t, c.Ref, t.reads().vat.rt.colls.cell, "s", need)
 }
 
 // Get returns the value. It needs r.
 func (c Cell[V]) Get(t Turn) (v V) {
 	o := c.open(t, caps.Read)
 	if rec, ok := o.t.element(o.h, appendKey("")); ok {
-		v = decodeElement[V](o.t.rt, o.elem, rec, o.via)
+		v = decodeElement[V](o.t.vat.rt, o.elem, rec, o.via)
 	}
 	o.close()
 	return v
@@ -31,6 +31,6 @@ func (c Cell[V]) Get(t Turn) (v V) {
 // Set replaces the value. It needs w.
 func (c Cell[V]) Set(t *WriteTurn, v V) {
 	o := c.open(t, caps.Write)
-	t.setElement(o.h, appendKey(""), encodeElement(o.t.rt, o.elem, v))
+	t.setElement(o.h, appendKey(""), encodeElement(o.t.vat.rt, o.elem, v))
 	o.close()
 }

@@ -20,11 +20,12 @@ import (
 // trial is what the first run of a write turn came to.
 type trial struct{ digest string }
 
-// claim notes the goroutine that t belongs to.
-func (rt *Runtime) claim(t *ReadTurn) {
-	if rt.checked {
+// claim notes the goroutine that t belongs to, and what has to be asked at each call.
+func (t *ReadTurn) claim() {
+	if t.vat.rt.checked {
 		t.gid = goroutineID()
 	}
+	t.plain = t.gid == 0 && t.ctx.Done() == nil
 }
 
 // selfDeadlock finds a call that would wait for the turn it is made in.
@@ -58,7 +59,7 @@ func (t *WriteTurn) digest(err error) string {
 		// Not its text: that may name a new object, whose number differs.
 		return fmt.Sprintf("error %T %s", err, caps.CauseOf(err))
 	}
-	rt := t.r.rt
+	rt := t.r.vat.rt
 	name := func(o objstore.OID) string {
 		if o.N >= t.first {
 			return fmt.Sprintf("new object %d", o.N-t.first)

@@ -33,7 +33,7 @@ func (c *collection) get(t *ReadTurn, key caps.Value) (v caps.Value, err error) 
 		return v, err
 	}
 	if rec, ok := t.element(t.self, elem); ok {
-		v = decodeElement[caps.Value](t.rt, elemTypeOf[caps.Value](t.rt), rec, caps.Full())
+		v = decodeElement[caps.Value](t.vat.rt, elemTypeOf[caps.Value](t.vat.rt), rec, caps.Full())
 	}
 	return v, nil
 }
@@ -50,11 +50,11 @@ func (c *collection) rows(t *ReadTurn, q rangeOf) (rows []caps.Entry, err error)
 	if q.Limit <= 0 || q.Limit > maxRows {
 		q.Limit = maxRows
 	}
-	et := elemTypeOf[caps.Value](t.rt)
+	et := elemTypeOf[caps.Value](t.vat.rt)
 	t.scan(t.self, lo, hi, func(elem string, rec objstore.Record) bool {
 		k, _ := parseKey(elem)
 		key, _ := caps.ValueOf(k)
-		rows = append(rows, caps.Entry{Key: key, Val: decodeElement[caps.Value](t.rt, et, rec, caps.Full())})
+		rows = append(rows, caps.Entry{Key: key, Val: decodeElement[caps.Value](t.vat.rt, et, rec, caps.Full())})
 		return int64(len(rows)) < q.Limit
 	})
 	return rows, nil
@@ -118,7 +118,7 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 	t := turn.reads()
 	t.check()
 	t.depth++ // until close: a panic in between fails the turn, also if somebody swallows it
-	h, via, ok := t.rt.open(ref)
+	h, via, ok := t.vat.rt.open(ref)
 	if !ok || h.vat != t.vat {
 		panic(unwind{notOurs(kind.def, ref)})
 	}
@@ -132,7 +132,7 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 	if !via.Allows(need) {
 		panic(unwind{noRight(&method{op: kind.def.name, need: need}, h, via)})
 	}
-	o := opened{t, h, via, (*collection)(v.state), elemTypeOf[V](t.rt)}
+	o := opened{t, h, via, (*collection)(v.state), elemTypeOf[V](t.vat.rt)}
 	if o.state.Elem != o.elem.shape || o.state.Key != key {
 		panic(unwind{otherElements(h, o.state, key, o.elem)})
 	}
@@ -153,7 +153,7 @@ func (o *opened) resize(by int64) {
 
 func newColl[V any](t *WriteTurn, kind *KindOf[collection], key string) caps.Ref {
 	t.r.check()
-	return kind.New(t, collection{Key: key, Elem: elemTypeOf[V](t.r.rt).shape})
+	return kind.New(t, collection{Key: key, Elem: elemTypeOf[V](t.r.vat.rt).shape})
 }
 
 func notOurs(d *definition, r caps.Ref) error {

@@ -50,7 +50,7 @@ func newDirectoryKind() *KindOf[directory] {
 }
 
 // NewDirectory makes an empty directory.
-func NewDirectory(t *WriteTurn) Directory { return Directory{t.r.rt.dirs.New(t, directory{})} }
+func NewDirectory(t *WriteTurn) Directory { return Directory{t.r.vat.rt.dirs.New(t, directory{})} }
 
 // Get returns what stands under name; ErrNoName if nothing does. It needs r.
 func (d Directory) Get(ctx context.Context, name string) (caps.Ref, error) {
@@ -128,7 +128,7 @@ func (d *directory) get(t *ReadTurn, name string) (caps.Ref, error) {
 	if !ok {
 		return caps.Ref{}, d.noName(t, name)
 	}
-	return decodeElement[caps.Ref](t.rt, elemTypeOf[caps.Ref](t.rt), rec, caps.Full()), nil
+	return decodeElement[caps.Ref](t.vat.rt, elemTypeOf[caps.Ref](t.vat.rt), rec, caps.Full()), nil
 }
 
 // noName says what is near, if anything is.
@@ -149,9 +149,9 @@ func (d *directory) list(t *ReadTurn, p dirPage) (rows []dirEntry, err error) {
 	if p.Limit <= 0 || p.Limit > maxRows {
 		p.Limit = maxRows
 	}
-	et := elemTypeOf[caps.Ref](t.rt)
+	et := elemTypeOf[caps.Ref](t.vat.rt)
 	t.scan(t.self, p.From, "", func(name string, rec objstore.Record) bool {
-		rows = append(rows, dirEntry{name, decodeElement[caps.Ref](t.rt, et, rec, caps.Full())})
+		rows = append(rows, dirEntry{name, decodeElement[caps.Ref](t.vat.rt, et, rec, caps.Full())})
 		return int64(len(rows)) < p.Limit
 	})
 	return rows, nil
@@ -167,7 +167,7 @@ func (d *directory) put(t *WriteTurn, e dirEntry) error {
 	if _, ok := t.r.element(h, e.Name); !ok {
 		d.Len++
 	}
-	t.setElement(h, e.Name, encodeElement(t.r.rt, elemTypeOf[caps.Ref](t.r.rt), e.Ref))
+	t.setElement(h, e.Name, encodeElement(t.r.vat.rt, elemTypeOf[caps.Ref](t.r.vat.rt), e.Ref))
 	return nil
 }
 

@@ -2,67 +2,66 @@ package sturdy
 
 import (
 	"context"
+	"unsafe"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
 
 // Enter is where authority is checked: at the object, for each call.
-func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (caps.Frame, error) {
-	f, _, err := h.admit(ctx, via, name)
-	return f, err
+func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (f caps.Frame, err error) {
+	turn, m, state, err := h.admit(ctx, via, name)
+	if err != nil {
+		return f, err
+	}
+	f.Entry, f.Turn, f.Object, f.State, f.Via, f.Own = m.entry, turn, h, state, via, state == nil
+	return f, nil
 }
 
-// admit is Enter for who needs the method, too.
-func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (f caps.Frame, m *method, err error) {
-	turn := ctx
-	switch ctx.(type) {
-	case *WriteTurn, *ReadTurn:
-	default:
-		if t, ok := ctx.Value(turnKey{}).(Turn); ok {
-			if err := ctx.Err(); err != nil {
-				return f, nil, err
-			}
-			turn = t // a context derived from a turn joins it
-		}
-	}
-	switch t := turn.(type) {
+// admit finds the turn that the call is part of, or nil, and the method. state is what the
+// call sees: that of a committed version or of the turn's copy; nil outside of turns.
+func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (turn context.Context, m *method, state unsafe.Pointer, err error) {
+	switch t := ctx.(type) {
 	case *WriteTurn:
 		return h.join(&t.r, t, via, name)
 	case *ReadTurn:
 		return h.join(t, nil, via, name)
 	}
+	if turn := ctx.Value(turnKey{}); turn != nil {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, nil, err
+		}
+		return h.admit(turn.(context.Context), via, name) // a context derived from a turn joins it
+	}
 	v, err := h.load()
 	if err != nil {
-		return f, nil, outcome(name, h, err)
+		return nil, nil, nil, outcome(name, h, err)
 	}
-	if m, err = v.kind.find(h, via, name); err != nil {
-		return f, nil, err
-	}
-	return caps.Frame{Entry: m.entry, Turn: turn, Object: h, Via: via, Own: true}, m, nil
+	m, err = v.kind.find(h, via, name)
+	return ctx, m, nil, err
 }
 
 // join lets a call into the running turn r; w is r's writing side if the caller has it.
-func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string) (f caps.Frame, m *method, err error) {
+func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string) (turn context.Context, m *method, state unsafe.Pointer, err error) {
 	if err := r.usable(); err != nil {
-		return f, nil, err
+		return nil, nil, nil, err
 	}
 	if r.vat != h.vat {
-		return f, nil, otherWorld(h, name)
+		return nil, nil, nil, otherWorld(h, name)
 	}
 	v, err := r.state(h)
 	if err != nil {
-		return f, nil, err
+		return nil, nil, nil, err
 	}
 	if m, err = v.kind.find(h, via, name); err != nil {
-		return f, nil, err
+		return nil, nil, nil, err
 	}
 	if m.need == caps.Read {
-		return caps.Frame{Entry: m.entry, Turn: r, Object: h, State: v.state, Via: via}, m, nil
+		return r, m, v.state, nil
 	}
 	if w == nil {
-		return f, nil, inReadTurn(m)
+		return nil, nil, nil, inReadTurn(m)
 	}
-	return caps.Frame{Entry: m.entry, Turn: w, Object: h, Via: via}, m, nil
+	return w, m, v.state, nil
 }
 
 // find returns the method if it exists and via allows it.
@@ -82,14 +81,20 @@ func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error
 
 // usable reports why the turn cannot go on.
 func (t *ReadTurn) usable() error {
-	if t.over.Load() {
+	if t.plain && t.depth < maxDepth && t.spent.Load() == 0 {
+		return nil
+	}
+	return t.unusable()
+}
+
+func (t *ReadTurn) unusable() error {
+	switch {
+	case t.spent.Load()&over != 0:
 		return turnOver(t)
-	}
-	if t.gid != 0 && t.gid != goroutineID() {
-		t.shared.Store(true)
+	case t.gid != 0 && t.gid != goroutineID():
+		t.spent.Or(shared)
 		return turnShared(t.name())
-	}
-	if t.depth >= maxDepth {
+	case t.depth >= maxDepth:
 		return tooLarge("a turn with more than %d calls inside each other", maxDepth)
 	}
 	return t.ctx.Err()
@@ -97,7 +102,7 @@ func (t *ReadTurn) usable() error {
 
 // usableIn is usable for who wants a turn of rt.
 func (t *ReadTurn) usableIn(rt *Runtime) error {
-	if t.rt != rt {
+	if t.vat.rt != rt {
 		return &caps.Error{Code: caps.ErrWouldBlock, Text: "this is a turn of another world; what is done in this one is a turn of its own, outside of that"}
 	}
 	return t.usable()
@@ -127,11 +132,11 @@ func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (cap
 	if !ok {
 		return caps.Reply{}, &caps.Error{Op: m.Method, Code: caps.ErrNoRight, Text: "the reference was not made by this world"}
 	}
-	f, method, err := h.admit(ctx, authority, m.Method)
+	turn, method, state, err := h.admit(ctx, authority, m.Method)
 	if err != nil {
 		return caps.Reply{}, err
 	}
-	return method.deliver(f, m)
+	return method.deliver(caps.Frame{Entry: method.entry, Turn: turn, Object: h, State: state, Via: authority, Own: state == nil}, m)
 }
 
 const (
@@ -147,7 +152,7 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 	if v.shut.Load() {
 		return nil, stoppedError(op, ErrClosed)
 	}
-	t := &ReadTurn{ctx: ctx, rt: v.rt, vat: v}
+	t := &ReadTurn{ctx: ctx, vat: v}
 	if isRelaxed(ctx) {
 		s, err := v.newest(ctx, op)
 		if err != nil {
@@ -157,7 +162,7 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 	} else {
 		t.snap = v.snaps.acquire(&v.snaps.durable)
 	}
-	v.rt.claim(t)
+	t.claim()
 	return t, nil
 }
 
@@ -183,14 +188,14 @@ func (v *vat) newest(ctx context.Context, op string) (*snapshot, error) {
 // endRead ends a read turn. again says that it met an object made after its snapshot, which
 // has become visible meanwhile.
 func (v *vat) endRead(t *ReadTurn, op string, err error) (again bool, _ error) {
-	t.over.Store(true)
+	t.spent.Or(over)
 	lost := t.snap.lost.Load()
 	v.snaps.release(t.snap)
 	v.stats.reads.Add(1)
 	switch {
 	case lost:
 		return false, &caps.Error{Op: op, Code: ErrTooOld, Text: "what this Relaxed turn read was lost: it could not be written to disk"}
-	case err == nil && (t.depth != 0 || t.shared.Load()):
+	case err == nil && (t.depth != 0 || t.spent.Load()&shared != 0):
 		err = turnShared(op)
 	}
 	if err == nil || !t.behind {
@@ -227,7 +232,7 @@ func (t *ReadTurn) rescue(op string, err *error, returned *bool) {
 		return
 	}
 	*err = panicked(op, t.self, p)
-	t.rt.reportPanic(op, p)
+	t.vat.rt.reportPanic(op, p)
 }
 
 // abandon ends the turn of a goroutine that is ending.

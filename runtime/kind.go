@@ -123,7 +123,7 @@ func (k *KindOf[S]) definitions() []*definition { return []*definition{k.def} }
 func (k *KindOf[S]) New(t *WriteTurn, state S) caps.Ref {
 	t.r.check()
 	t.r.depth++
-	b := t.r.rt.bound(k.def)
+	b := t.r.vat.rt.bound(k.def)
 	if b == nil {
 		panic(unwind{notPassed(k.def)})
 	}
@@ -137,7 +137,7 @@ func (k *KindOf[S]) New(t *WriteTurn, state S) caps.Ref {
 	w.kind = b
 	h := t.newObject(w)
 	t.r.depth--
-	return t.r.rt.ref(h, caps.Full())
+	return t.r.vat.rt.ref(h, caps.Full())
 }
 
 // From loads state that version n of the kind wrote: the loader is run when such an object

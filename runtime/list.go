@@ -11,16 +11,16 @@ import (
 type List[V any] struct{ caps.Ref }
 
 // NewList makes an empty list.
-func NewList[V any](t *WriteTurn) List[V] { return List[V]{newColl[V](t, t.r.rt.colls.list, "u")} }
+func NewList[V any](t *WriteTurn) List[V] { return List[V]{newColl[V](t, t.r.vat.rt.colls.list, "u")} }
 
 func (l List[V]) open(t Turn, need caps.Rights) opened {
-	return openColl[V](t, l.Ref, t.reads().rt.colls.list, "u", need)
+	return openColl[V](t, l.Ref, t.reads().vat.rt.colls.list, "u", need)
 }
 
 // Append adds v at the end. It needs w.
 func (l List[V]) Append(t *WriteTurn, v V) {
 	o := l.open(t, caps.Write)
-	t.setElement(o.h, appendKey(uint64(o.state.Len)), encodeElement(o.t.rt, o.elem, v))
+	t.setElement(o.h, appendKey(uint64(o.state.Len)), encodeElement(o.t.vat.rt, o.elem, v))
 	o.resize(1)
 	o.close()
 }
@@ -30,7 +30,7 @@ func (l List[V]) At(t Turn, i int) (v V, ok bool) {
 	o := l.open(t, caps.Read)
 	if ok = 0 <= i && int64(i) < o.state.Len; ok {
 		rec, _ := o.t.element(o.h, appendKey(uint64(i)))
-		v = decodeElement[V](o.t.rt, o.elem, rec, o.via)
+		v = decodeElement[V](o.t.vat.rt, o.elem, rec, o.via)
 	}
 	o.close()
 	return v, ok
@@ -41,7 +41,7 @@ func (l List[V]) Set(t *WriteTurn, i int, v V) bool {
 	o := l.open(t, caps.Write)
 	ok := 0 <= i && int64(i) < o.state.Len
 	if ok {
-		t.setElement(o.h, appendKey(uint64(i)), encodeElement(o.t.rt, o.elem, v))
+		t.setElement(o.h, appendKey(uint64(i)), encodeElement(o.t.vat.rt, o.elem, v))
 	}
 	o.close()
 	return ok
@@ -66,7 +66,7 @@ func (l List[V]) Range(t Turn, from, to int) iter.Seq2[int, V] {
 			if !ok {
 				panic(unwind{badKey(o.h, elem)})
 			}
-			return yield(int(i), decodeElement[V](o.t.rt, o.elem, rec, o.via))
+			return yield(int(i), decodeElement[V](o.t.vat.rt, o.elem, rec, o.via))
 		})
 		o.close()
 	}

@@ -16,11 +16,11 @@ type Map[K cmp.Ordered, V any] struct{ caps.Ref }
 
 // NewMap makes an empty map.
 func NewMap[K cmp.Ordered, V any](t *WriteTurn) Map[K, V] {
-	return Map[K, V]{newColl[V](t, t.r.rt.colls.mapping, keyShape[K]())}
+	return Map[K, V]{newColl[V](t, t.r.vat.rt.colls.mapping, keyShape[K]())}
 }
 
 func (m Map[K, V]) open(t Turn, need caps.Rights) opened {
-	return openColl[V](t, m.Ref, t.reads().rt.colls.mapping, keyShape[K](), need)
+	return openColl[V](t, m.Ref, t.reads().vat.rt.colls.mapping, keyShape[K](), need)
 }
 
 // Get returns the value of k, if there is one. It needs r.
@@ -28,7 +28,7 @@ func (m Map[K, V]) Get(t Turn, k K) (v V, ok bool) {
 	o := m.open(t, caps.Read)
 	rec, ok := o.t.element(o.h, appendKey(k))
 	if ok {
-		v = decodeElement[V](o.t.rt, o.elem, rec, o.via)
+		v = decodeElement[V](o.t.vat.rt, o.elem, rec, o.via)
 	}
 	o.close()
 	return v, ok
@@ -41,7 +41,7 @@ func (m Map[K, V]) Put(t *WriteTurn, k K, v V) {
 	if _, ok := o.t.element(o.h, elem); !ok {
 		o.resize(1)
 	}
-	t.setElement(o.h, elem, encodeElement(o.t.rt, o.elem, v))
+	t.setElement(o.h, elem, encodeElement(o.t.vat.rt, o.elem, v))
 	o.close()
 }
 
@@ -83,7 +83,7 @@ func (m Map[K, V]) entries(t Turn, lo, hi string) iter.Seq2[K, V] {
 			if !ok {
 				panic(unwind{badKey(o.h, elem)})
 			}
-			return yield(k, decodeElement[V](o.t.rt, o.elem, rec, o.via))
+			return yield(k, decodeElement[V](o.t.vat.rt, o.elem, rec, o.via))
 		})
 		o.close()
 	}

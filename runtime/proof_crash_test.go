@@ -16,7 +16,7 @@ import (
 // operation on the disk, and crashes there. The checkpoint at the end of that life is part
 // of it.
 func TestNoCrashTakesBackWhatWasAcknowledged(t *testing.T) {
-	type ack struct{ accounts, paid, rows int64 }
+	type ack struct{ accounts, paid int64 }
 	var acked ack
 	pay := func(w *runtimetest.World, ctx context.Context, n int64) error {
 		return w.Update(ctx, func(tn *sturdy.WriteTurn) error {

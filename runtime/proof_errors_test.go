@@ -48,7 +48,7 @@ func TestWhatOpenSaysOfKinds(t *testing.T) {
 		}
 		return err
 	}
-	get := sturdy.Query(acGet, func(*secretive, *sturdy.ReadTurn) (int64, error) { return 0, nil })
+	get := sturdy.Query(acGet, func(s *secretive, _ *sturdy.ReadTurn) (int64, error) { return s.n, nil })
 	says(t, "an unexported field", open(sturdy.Define("proof/counter", get)),
 		"kind proof/counter (proof_errors_test.go:#): field n of secretive is unexported and would be lost. Rename it N, or tag it `sturdy:\"transient\"` if it may be.")
 	says(t, "an interface and a func", open(sturdy.Define[ordering]("proof/order")),

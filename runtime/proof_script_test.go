@@ -36,12 +36,6 @@ type scripted struct {
 	After string // "", "evict", "reopen", "crash" or "migrate"
 }
 
-// player runs turns and says what came of them.
-type player interface {
-	play(scripted) string
-	dump() string
-}
-
 func stepNames() []string {
 	return []string{
 		"new thing", "new map", "new list", "new cell", "new directory", "attenuate", "attenuate",

@@ -235,8 +235,6 @@ func TestCheckedModeNamesWhoLied(t *testing.T) {
 			var b [8]byte
 			t.Random(b[:])
 			a.Lines = append(a.Lines, s, fmt.Sprint(b, t.Now()))
-			accountish := t.Self()
-			_ = accountish
 			return nil
 		}))
 	w, ctx := runtimetest.Open(t, kind), t.Context()

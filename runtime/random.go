@@ -17,7 +17,7 @@ type random struct {
 func (t *WriteTurn) random() *rand.ChaCha8 {
 	if t.rand == nil {
 		t.rand = new(random)
-		if _, err := io.ReadFull(t.r.rt.entropy, t.rand.seed[:]); err != nil {
+		if _, err := io.ReadFull(t.r.vat.rt.entropy, t.rand.seed[:]); err != nil {
 			panic(unwind{err})
 		}
 	}

@@ -25,20 +25,25 @@ type Turn interface {
 // ReadTurn is a turn that cannot write, through any capability.
 type ReadTurn struct {
 	ctx   context.Context
-	rt    *Runtime
 	vat   *vat
 	w     *WriteTurn // the write turn that this is the reading side of; nil in a read turn
 	snap  *snapshot  // what a read turn reads; nil in a write turn
 	self  *handle
-	now   time.Time
-	depth int // Invariant: the number of methods on the stack; 0 when the turn ends well
-	over  atomic.Bool
+	now   int64  // nanoseconds since 1970; 0: nobody has asked
+	gid   uint64 // the goroutine it belongs to; only in Checked mode
+	depth int32  // Invariant: the number of methods on the stack; 0 when the turn ends well
+	spent atomic.Uint32
+	// plain: neither the context nor Checked mode has to be asked at each call.
+	plain bool
 	// behind: a read turn has met an object that was made after its snapshot.
 	behind bool
-	gid    uint64 // the goroutine it belongs to; only in Checked mode
-	// shared: another goroutine has used it.
-	shared atomic.Bool
 }
+
+// Why a turn is spent.
+const (
+	over   = 1 << iota // it has ended
+	shared             // another goroutine has used it
+)
 
 // WriteTurn is a turn that may write and create objects. It reads what it has written.
 type WriteTurn struct {
@@ -74,7 +79,7 @@ func (t *ReadTurn) Done() <-chan struct{} { return t.ctx.Done() }
 
 // Err is ErrTurnOver once the turn has ended, before that the context's.
 func (t *ReadTurn) Err() error {
-	if t.over.Load() {
+	if t.spent.Load()&over != 0 {
 		return ErrTurnOver
 	}
 	return t.ctx.Err()
@@ -89,14 +94,14 @@ func (t *ReadTurn) Value(key any) any {
 }
 
 // Self is the object whose method runs, with every right; null in View.
-func (t *ReadTurn) Self() caps.Ref { return t.rt.ref(t.self, caps.Full()) }
+func (t *ReadTurn) Self() caps.Ref { return t.vat.rt.ref(t.self, caps.Full()) }
 
 // Now is the time at which the turn first asked.
 func (t *ReadTurn) Now() time.Time {
-	if t.now.IsZero() {
-		t.now = t.rt.clock().UTC().Round(0)
+	if t.now == 0 {
+		t.now = t.vat.rt.clock().UnixNano()
 	}
-	return t.now
+	return time.Unix(0, t.now).UTC()
 }
 
 func (t *ReadTurn) reads() *ReadTurn { return t }
@@ -224,12 +229,12 @@ func (t *WriteTurn) newObject(w *version) *handle {
 // seal bounds every state that was written, so that encoding it cannot fail later.
 func (t *WriteTurn) seal() error {
 	for _, h := range t.wset {
-		err := h.work.kind.def.seal(h.work, t.r.rt)
+		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
 		if t.bytes += h.work.encoded(); err == nil && t.bytes > maxTurn {
 			err = tooLarge("a turn that writes %d bytes; the limit is %d: it", t.bytes, maxTurn)
 		}
 		if err == nil && h.work.kind.def.codec.HasRefs() {
-			err = h.work.kind.def.codec.EachRef(h.work.state, t.r.rt.storable)
+			err = h.work.kind.def.codec.EachRef(h.work.state, t.r.vat.rt.storable)
 		}
 		if err != nil {
 			return stateError(h, err)
@@ -254,7 +259,7 @@ func (t *WriteTurn) undo() {
 
 // mayCommit reports what forbids the turn to take effect although its code wants it.
 func (t *WriteTurn) mayCommit() error {
-	if t.r.depth != 0 || t.r.shared.Load() {
+	if t.r.depth != 0 || t.r.spent.Load()&shared != 0 {
 		return turnShared(t.op)
 	}
 	return nil

@@ -64,12 +64,12 @@ func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTu
 		}
 	}
 	t := &WriteTurn{op: op, first: v.next}
-	t.r = ReadTurn{ctx: ctx, rt: v.rt, vat: v, w: t}
+	t.r.ctx, t.r.vat, t.r.w = ctx, v, t
 	t.wset = t.few[:0]
 	if before != nil {
 		t.r.now, t.rand, t.misses, t.trial = before.r.now, before.rand, before.misses, before.trial
 	}
-	v.rt.claim(&t.r)
+	t.r.claim()
 	v.running.Store(t)
 	return t, nil
 }
@@ -143,7 +143,7 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 	} else {
 		t.undo()
 	}
-	t.r.over.Store(true)
+	t.r.spent.Or(over)
 	v.running.Store(nil)
 	g := v.pending()
 	if !t.again || t.trial == nil { // between the two runs of Checked mode nobody else writes
