@@ -62,7 +62,6 @@ func (e *DamagedError) OID() OID {
 }
 
 // Error names the place, the row and what was found.
-// Error names the place and what is wrong with it.
 func (e *DamagedError) Error() string {
 	var b strings.Builder
 	b.WriteString("damaged: ")
@@ -93,7 +92,6 @@ type CheckError struct {
 }
 
 // Error begins with the number, as in "I4: ...".
-// Error is the number of the invariant and what breaks it.
 func (e *CheckError) Error() string { return fmt.Sprintf("I%d: %v", e.Invariant, e.Err) }
 
 // Unwrap returns what was found.

@@ -205,7 +205,7 @@ func panicked(op string, h *handle, p any) error {
 func storeError(h *handle, err error) error {
 	switch {
 	case errors.Is(err, objstore.ErrDamaged):
-		return &caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: fmt.Sprintf("damaged: %v. Other objects are not affected; restore this one from a backup.", err)}
+		return &caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: fmt.Sprintf("%v. Other objects are not affected; restore this one from a backup.", err)}
 	case errors.Is(err, objstore.ErrSnapshotTooOld):
 		return &caps.Error{Object: h.name(), Code: ErrTooOld, Text: "the read turn has taken too long, and its snapshot is gone; read in several turns"}
 	case errors.Is(err, objstore.ErrClosed):

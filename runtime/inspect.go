@@ -3,6 +3,7 @@ package sturdy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -140,29 +141,43 @@ func (rt *Runtime) Object(ctx context.Context, id string) (caps.Ref, error) {
 
 // Objects yields every object of the world, in the order in which they were made, with
 // every right. It is no turn: it goes on page by page, and what is made meanwhile may be
-// missed. An error ends it.
+// missed. An object whose record is damaged is yielded as an error, and the others follow;
+// any other error is the last that is yielded.
 func (rt *Runtime) Objects(ctx context.Context) iter.Seq2[caps.Ref, error] {
 	return func(yield func(caps.Ref, error) bool) {
 		lo, hi := objstore.ObjectRange()
 		for {
 			page, err := rt.objectPage(ctx, lo, hi)
-			if err != nil {
-				yield(caps.Ref{}, err)
-				return
-			}
 			for _, h := range page {
 				if !yield(rt.ref(h, caps.Full()), nil) {
 					return
 				}
 				lo = objstore.ObjectKey(h.oid) + "\x00"
 			}
-			if len(page) == 0 {
+			if err != nil && !yield(caps.Ref{}, err) {
 				return
 			}
+			behind, ok := behindDamage(err, lo)
+			if !ok && (err != nil || len(page) == 0) {
+				return
+			}
+			lo = behind
 		}
 	}
 }
 
+// behindDamage is where to go on after err; ok is false if err is not a damaged record from
+// lo on.
+func behindDamage(err error, lo objstore.Key) (next objstore.Key, ok bool) {
+	var d *objstore.DamagedError
+	if !errors.As(err, &d) || d.OID().IsZero() {
+		return lo, false
+	}
+	next = objstore.ObjectKey(d.OID()) + "\x00"
+	return next, next > lo
+}
+
+// objectPage returns the next objects from lo on: also beside an error, those before it.
 func (rt *Runtime) objectPage(ctx context.Context, lo, hi objstore.Key) (page []*handle, err error) {
 	err = rt.View(ctx, func(t *ReadTurn) error {
 		page = nil

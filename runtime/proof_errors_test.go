@@ -82,9 +82,9 @@ func TestWhatOpenSaysOfAChangedKind(t *testing.T) {
 		return err
 	}
 	says(t, "a field that changed its type", open(sturdy.Define[pounds]("proof/account")),
-		"kind proof/account (proof_errors_test.go:#): the world holds 2 objects of version 1 with N int64; the program has N float64; field Lines, the program does not; its values would be dropped. Add sturdy.From(1, func(old) (new, error)), where old is the state as it was then.")
+		"kind proof/account (proof_errors_test.go:#): the world holds 2 objects of version 1, which has N int64; the program has N float64; field Lines, the program does not; its values would be dropped. Add sturdy.From(1, func(old) (new, error)), where old is the state as it was then")
 	says(t, "a field that changed its name", open(sturdy.Define[renamed]("proof/account")),
-		"kind proof/account (proof_errors_test.go:#): the world holds 2 objects of version 1 with field N, the program does not; its values would be dropped. Add sturdy.From(1, func(old) (new, error)), where old is the state as it was then.")
+		"kind proof/account (proof_errors_test.go:#): the world holds 2 objects of version 1, which has field N, the program does not; its values would be dropped. Add sturdy.From(1, func(old) (new, error)), where old is the state as it was then")
 	says(t, "a From of another shape", open(sturdy.Define("proof/account", sturdy.From(1, func(pounds) (account, error) { return account{}, nil }))),
 		"kind proof/account (proof_errors_test.go:#): the argument of From(1) is not what version 1 wrote: N int64; the program has N float64; field Lines, the program does not; its values would be dropped")
 	w.Restart(sturdy.Define("proof/account", sturdy.From(1, func(a account) (renamed, error) { return renamed{Sum: a.N}, nil })))

@@ -140,7 +140,7 @@ func (d *definition) loader(r *kindRow, count func(uint32) int64) (func([]byte, 
 		return func(body []byte, slots []caps.Ref) (*version, error) { return o.load(d, body, slots) }, nil
 	}
 	if broken := breaking(r.Shape, d.shape); broken != "" {
-		return nil, fmt.Errorf("kind %s (%s): the world holds %d objects of version %d with %s. Add sturdy.From(%d, func(old) (new, error)), where old is the state as it was then.",
+		return nil, fmt.Errorf("kind %s (%s): the world holds %d objects of version %d, which has %s. Add sturdy.From(%d, func(old) (new, error)), where old is the state as it was then",
 			d.name, d.place, count(r.no), r.Version, broken, r.Version)
 	}
 	return d.load, nil

@@ -31,7 +31,7 @@ func (c *dumpCmd) run(ctx context.Context, a *app) (err error) {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	d := dumper{a, rt, width(c.Full)}
-	for ref, err := range look.Objects(ctx, rt) {
+	for ref, err := range rt.Objects(ctx) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

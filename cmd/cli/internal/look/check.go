@@ -28,7 +28,7 @@ func Check(ctx context.Context, rt *sturdy.Runtime, progress func(objects int64)
 		c.found = split(err)
 	}
 	damaged := len(c.found) > 0
-	for ref, err := range Objects(ctx, rt) {
+	for ref, err := range rt.Objects(ctx) {
 		switch {
 		case ctx.Err() != nil:
 			return c.found, ctx.Err()
