@@ -24,7 +24,7 @@ func breaches() []breach {
 		{"layout", "util/util.go", "package util"},
 		{"import graph", "caps/a.go", imports("caps", modulePath+"/objstore")},
 		{"import graph", "objstore/a.go", imports("objstore", modulePath+"/caps")},
-		{"import graph", "runtime/a_test.go", imports("sturdy", modulePath+"/examples/bank")},
+		{"import graph", "runtime/a_test.go", imports("sturdy", modulePath+"/cmd/cli")},
 		{"import graph", "rpc/a.go", imports("rpc", modulePath+"/cmd/sturdy")},
 		{"third parties", "caps/a.go", imports("caps", "go.etcd.io/bbolt")},
 		{"third parties", "runtime/a.go", imports("sturdy", "capnproto.org/go/capnp/v3")},

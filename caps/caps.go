@@ -164,6 +164,7 @@ const (
 	ErrWouldBlock    Code = "a turn cannot wait"  // it was asked for something that takes time
 	ErrUnknownKind   Code = "unknown kind"        // this process does not know the object's kind
 	ErrBadArgument   Code = "bad argument"        // does not decode to what the method takes
+	ErrBadResult     Code = "bad result"          // it happened; the result is not of the type that the caller's descriptor has
 	ErrPanicked      Code = "the method panicked" // nothing of the turn happened
 	ErrDamaged       Code = "damaged"             // what is on disk of the object is not what was written
 )

@@ -55,7 +55,7 @@ func TestEveryFaultOfATypeIsNamed(t *testing.T) {
 		"field Pay has type io.Reader, an interface; state is data and capabilities. Make it an object of its own and hold a caps.Ref.",
 		"field Any has type interface {}, an interface; state is data and capabilities. Use caps.Value for data whose type is open, or a caps.Ref for an object.",
 		"field Do has type func() error, a function; code is neither stored nor sent. Make it a method of an object and hold a caps.Ref.",
-		"field Ch has type chan int, a channel; it ends with the process. Make its receiver an object (sturdy.Port) and hold a caps.Ref.",
+		"field Ch has type chan int, a channel; it ends with the process. Make its receiver an object and hold a caps.Ref.",
 		"field Mu has type sync.Mutex, which is no data; turns need no locks, as one at a time writes. Leave it out.",
 		"field N has type atomic.Int64, which is no data; turns need no atomics, as one at a time writes. Use the plain type.",
 		"field Z has type complex128, a complex number, which the encoding does not have. Use a struct of two floats.",

@@ -1,10 +1,14 @@
 package caps
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Call does it now, at most once: in the turn that ctx is, else in a turn of its own, whose
 // effects are on disk when it returns. Its error is an *Error: ErrMaybeExecuted says that
-// the outcome is not known, every other code that nothing happened.
+// the outcome is not known, ErrBadResult that it happened and the result is of another type
+// than the descriptor says, every other code that nothing happened.
 func (m Method[A, R]) Call(ctx context.Context, to Ref, arg A) (R, error) {
 	return call[A, R](ctx, to, string(m), arg)
 }
@@ -73,8 +77,10 @@ func callEncoded[A, R any](ctx context.Context, to Ref, method string, arg A) (r
 	if err != nil {
 		return res, err
 	}
-	err = c.Decode(pointerTo(&res), reply.Body, reply.Slots)
-	return res, err
+	if err := c.Decode(pointerTo(&res), reply.Body, reply.Slots); err != nil {
+		return res, &Error{Op: method, Code: ErrBadResult, Text: fmt.Sprintf("executed, but its result is not what this descriptor says: %v", err)}
+	}
+	return res, nil
 }
 
 // bind encodes arg.

@@ -19,7 +19,7 @@ func (c *compiler) refuse(t reflect.Type, path string) {
 	case reflect.Func:
 		c.fault(path, t, "a function; code is neither stored nor sent. Make it a method of an object and hold a caps.Ref.")
 	case reflect.Chan:
-		c.fault(path, t, "a channel; it ends with the process. Make its receiver an object (sturdy.Port) and hold a caps.Ref.")
+		c.fault(path, t, "a channel; it ends with the process. Make its receiver an object and hold a caps.Ref.")
 	case reflect.Complex64, reflect.Complex128:
 		c.fault(path, t, "a complex number, which the encoding does not have. Use a struct of two floats.")
 	default: // uintptr, unsafe.Pointer

@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"unsafe"
 
@@ -107,9 +108,12 @@ func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer,
 	if b.copies || t.gid != 0 || via.Deep && b.result.HasRefs() {
 		return b.copying(t, h, state, via, a)
 	}
-	was := t.enter(h)
+	defer t.restore(t.enter(h))
 	r, err = b.body((*S)(state), t, a)
-	t.leave(was)
+	t.depth--
+	if err != nil && via.Deep {
+		err = outcome(b.method.op, h, err) // an error of the method's own could hold a Ref
+	}
 	return r, err
 }
 
@@ -119,7 +123,7 @@ func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer
 	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
 		return r, argumentError(b.method, err)
 	}
-	was := t.enter(h)
+	defer t.restore(t.enter(h))
 	if t.gid == 0 {
 		r, err = b.body((*S)(state), t, a)
 	} else {
@@ -128,9 +132,12 @@ func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer
 			return err
 		})
 	}
-	t.leave(was)
-	if err == nil {
+	t.depth--
+	switch {
+	case err == nil:
 		err = b.give(&r, via)
+	case via.Deep:
+		err = outcome(b.method.op, h, err)
 	}
 	return r, err
 }
@@ -200,9 +207,9 @@ func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, a A) (r R, err erro
 	if err != nil {
 		return r, err
 	}
-	was := t.r.enter(h)
+	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)
-	t.r.leave(was)
+	t.r.depth--
 	return r, err
 }
 
@@ -215,9 +222,9 @@ func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err err
 	if err != nil {
 		return r, err
 	}
-	was := t.r.enter(h)
+	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)
-	t.r.leave(was)
+	t.r.depth--
 	if err == nil {
 		err = b.give(&r, caps.Full())
 	}
@@ -259,6 +266,9 @@ func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, a A) (r R, err error)
 func (b *typed[A, R]) deliverThrough(entry func(caps.Frame, A) (R, error)) func(caps.Frame, caps.Message) (caps.Reply, error) {
 	return func(f caps.Frame, m caps.Message) (reply caps.Reply, err error) {
 		var a A
+		if len(m.Body) == 0 && b.arg.Shape().Class != "done" {
+			return reply, argumentError(b.method, fmt.Errorf("it takes a %s, and was given nothing", b.arg.Shape()))
+		}
 		if err := b.arg.Decode(unsafe.Pointer(&a), m.Body, m.Slots); err != nil {
 			return reply, argumentError(b.method, err)
 		}

@@ -28,7 +28,7 @@ type rangeOf struct {
 func (c *collection) len(*ReadTurn) (int64, error) { return c.Len, nil }
 
 func (c *collection) get(t *ReadTurn, key caps.Value) (v caps.Value, err error) {
-	elem, err := c.key(key, "")
+	elem, err := c.key(key)
 	if err != nil {
 		return v, err
 	}
@@ -39,11 +39,11 @@ func (c *collection) get(t *ReadTurn, key caps.Value) (v caps.Value, err error) 
 }
 
 func (c *collection) rows(t *ReadTurn, q rangeOf) (rows []caps.Entry, err error) {
-	lo, err := c.key(q.From, "")
+	lo, err := c.key(q.From)
 	if err != nil {
 		return nil, err
 	}
-	hi, err := c.key(q.To, "")
+	hi, err := c.key(q.To)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (c *collection) rows(t *ReadTurn, q rangeOf) (rows []caps.Entry, err error)
 // maxRows is how many rows one untyped range returns.
 const maxRows = 10_000
 
-// key returns the stored form of an untyped key; none if it is nil.
-func (c *collection) key(v caps.Value, none string) (string, error) {
+// key returns the stored form of an untyped key; empty if it is nil.
+func (c *collection) key(v caps.Value) (string, error) {
 	switch k := v.Any().(type) {
 	case nil:
-		return none, nil
+		return "", nil
 	case string:
 		if c.Key == "s" {
 			return appendKey(k), nil
@@ -168,7 +168,7 @@ func otherKind(h *handle, is, want string) error {
 }
 
 func otherElements(h *handle, c *collection, key string, e *elemType) error {
-	return &caps.Error{Object: h.name(), Code: caps.ErrBadArgument, Text: h.name() + " has keys " + c.Key + " and elements " + c.Elem + "; the program uses it with keys " + key + " and elements " + e.shape}
+	return &caps.Error{Object: h.name(), Code: caps.ErrBadArgument, Text: h.name() + " was made for keys of class " + c.Key + " and elements " + c.Elem + "; the program uses it with " + key + " and " + e.shape + ". The types of a collection do not change: copy it into a new one."}
 }
 
 func badKey(h *handle, elem string) error {

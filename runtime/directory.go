@@ -140,7 +140,7 @@ func (d *directory) noName(t *ReadTurn, name string) error {
 			return false
 		}
 		seen++
-		return seen < 1000
+		return seen < 100
 	})
 	return &caps.Error{Op: "sturdy/directory.get", Object: t.self.name(), Code: ErrNoName, Text: text}
 }
@@ -162,6 +162,9 @@ func (d *directory) len(*ReadTurn) (int64, error) { return d.Len, nil }
 func (d *directory) put(t *WriteTurn, e dirEntry) error {
 	if e.Name == "" {
 		return &caps.Error{Code: caps.ErrBadArgument, Text: "a name must not be empty"}
+	}
+	if e.Ref.IsNull() {
+		return &caps.Error{Code: caps.ErrBadArgument, Text: "a null reference cannot stand under a name; use Delete to take the name away"}
 	}
 	h := t.r.self
 	if _, ok := t.r.element(h, e.Name); !ok {

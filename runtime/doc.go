@@ -14,8 +14,9 @@
 //
 //   - What returns an error takes a ctx, and can be called inside and outside of turns; what
 //     ranges or returns (V, bool) takes a turn. A turn is a context: pass it on, and the call
-//     joins it. Passing another context from inside a turn makes the call wait for the turn
-//     that makes it; it ends after ten seconds with an error that says so.
+//     joins it. With another context it does not: a read then sees the world as it was before
+//     the turn, and a write waits for the turn that makes it, until it ends after ten seconds
+//     with an error that says so. Checked mode finds both at once.
 //   - A turn's code may be run more than once before one run takes effect. It does no I/O,
 //     waits for nothing, and changes nothing but its objects. Assigning captured variables is
 //     fine, appending to them is not. [Options].Checked runs every turn twice and compares.
@@ -56,7 +57,8 @@
 //
 // Invariants, each checked by a test:
 //
-//   - store <= every snapshot in use <= durable <= committed, in LSNs.
+//   - store <= every snapshot in use, and durable <= committed, in LSNs. Only a Relaxed read
+//     turn stands above durable.
 //   - A published version is never changed; only the link to the one before it is.
 //   - An object that is not in memory has no version that is not durable, and none older
 //     that a snapshot in use needs; so the store can answer for every reader.
@@ -66,9 +68,10 @@
 // Awkward cases:
 //
 //   - A commit that fails (a failed sync, lost leadership) and a full disk are one operation,
-//     rollback: every version above the durable snapshot is dropped. The callers of the
-//     group that was being written learn maybe executed, those after it that nothing
-//     happened. After a full disk the vat goes on, after anything else it refuses writes.
+//     rollback: every version above the durable snapshot is dropped. After a full disk the
+//     callers learn that nothing happened, and the vat goes on. After anything else those of
+//     the group that was being written learn maybe executed, those after it that nothing
+//     happened, and the vat refuses writes.
 //   - A reader that loaded an object's bytes, slept, and wakes after the object was written
 //     and evicted again must not install what it holds: eviction leaves a fresh marker, and
 //     the compare-and-swap that installs fails.

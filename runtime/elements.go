@@ -57,7 +57,7 @@ func (t *WriteTurn) dropElement(h *handle, elem string) {
 
 func (t *WriteTurn) change(e *element) {
 	if len(e.key) > maxKey {
-		panic(unwind{tooLarge("a key of %d bytes; the limit is %d: it", len(e.key), maxKey)})
+		panic(unwind{tooLarge("a key of %d bytes; the limit is %d", len(e.key), maxKey)})
 	}
 	t.bytes += len(e.key) + len(e.rec.Body) + elementOverhead
 	if t.bytes > maxTurn {
@@ -182,7 +182,7 @@ func encodeElement[V any](rt *Runtime, e *elemType, v V) objstore.Record {
 	p := unsafe.Pointer(&v)
 	size, err := e.codec.Seal(p)
 	if err == nil && size > maxState {
-		err = tooLarge("an element of %d bytes; the limit is %d: it", size, maxState)
+		err = tooLarge("an element of %d bytes; the limit is %d", size, maxState)
 	}
 	if err == nil {
 		err = e.codec.EachRef(p, rt.storable)

@@ -149,6 +149,9 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, notStarted(op, ended(ctx))
 	}
+	if err := v.rt.selfDeadlock(v, op); err != nil {
+		return nil, err
+	}
 	if v.shut.Load() {
 		return nil, stoppedError(op, ErrClosed)
 	}
@@ -168,9 +171,6 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 
 // newest steps on a snapshot of everything committed.
 func (v *vat) newest(ctx context.Context, op string) (*snapshot, error) {
-	if err := v.rt.selfDeadlock(v, op); err != nil {
-		return nil, err
-	}
 	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
 		return nil, notStarted(op, err)
 	}

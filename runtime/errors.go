@@ -110,7 +110,7 @@ func notYet(h *handle) error {
 }
 
 func tooLarge(format string, args ...any) error {
-	return &caps.Error{Code: ErrTooLarge, Text: fmt.Sprintf(format, args...) + " is too large"}
+	return &caps.Error{Code: ErrTooLarge, Text: "too large: " + fmt.Sprintf(format, args...)}
 }
 
 // stateError says whose state a turn could not be committed with.

@@ -93,7 +93,7 @@ func (v *vat) take() *taken {
 func (v *vat) encode(c *taken) *objstore.Batch {
 	b := &objstore.Batch{LSN: c.lsn, Base: c.base, Next: c.next}
 	rows := len(c.dirty) + c.elems.rows.Len()
-	b.Grow(rows, v.rowBytes*rows)
+	b.Grow(rows, min(v.rowBytes*rows, c.bytes))
 	defer func() { v.rowBytes = b.Size()/max(b.Len(), 1) + 16 }()
 	for _, h := range c.dirty {
 		w := h.at(c.lsn)
@@ -120,8 +120,8 @@ func (v *vat) encode(c *taken) *objstore.Batch {
 // settle publishes a group that is durable, and tidies up behind it.
 func (v *vat) settle(c *taken) {
 	v.snaps.setDurable(&snapshot{lsn: c.lsn, store: v.store.Snapshot()})
+	v.queued.Add(-int64(c.bytes)) // first: those who are woken look at it
 	close(c.group.done)
-	v.queued.Add(-int64(c.bytes))
 	v.stats.group(len(c.dirty), c.elems.rows.Len())
 	for _, h := range c.dirty {
 		// In this order: a snapshot that is taken after marks is asked stands on w or above.
@@ -136,7 +136,9 @@ func (v *vat) settle(c *taken) {
 // snapshot. After a full disk writes go on; after anything else they have stopped.
 func (v *vat) fail(c *taken, err error) {
 	full := errors.Is(err, objstore.ErrFull)
-	if !full {
+	if full {
+		v.rt.log.Error("the disk is full; what had not been written yet, Relaxed turns among it, did not happen", "err", err)
+	} else {
 		v.failed.Store(&stopped{err})
 		v.rt.log.Error("writes have stopped: a commit failed; reopen the world", "err", err)
 	}
@@ -145,7 +147,9 @@ func (v *vat) fail(c *taken, err error) {
 	later := v.group
 	v.rollback(c)
 	c.group.err, later.err = diskFull(err), diskFull(err)
-	if !full {
+	if full {
+		v.lostTo = c.group.err
+	} else {
 		c.group.err, later.err = maybeExecuted(err), notStarted("", stoppedError("", err))
 	}
 	close(c.group.done)

@@ -56,24 +56,25 @@ func (d *definition) describe() (ms []MethodInfo) {
 }
 
 // Kinds lists the kinds that the world has objects of, or that the program knows, by name
-// and version.
-func (rt *Runtime) Kinds(ctx context.Context) ([]KindInfo, error) {
-	v := rt.vat
-	if err := outsideTurns(ctx, "kinds"); err != nil {
-		return nil, err
-	}
-	if err := v.w.lock(ctx, "kinds", rt.clock); err != nil {
-		return nil, notStarted("kinds", err)
-	}
-	defer v.w.unlock()
-	var ks []KindInfo
-	for _, r := range rt.world.rows {
-		ks = append(ks, r.info(v.counts[r.no]))
-	}
+// and version. The counts are those on disk.
+func (rt *Runtime) Kinds(ctx context.Context) (ks []KindInfo, err error) {
+	err = rt.View(ctx, func(t *ReadTurn) error {
+		ks = nil
+		src := t.sources()
+		defer src.done()
+		for _, r := range rt.world.rows {
+			n, err := readCount(src.store, r.no)
+			if err != nil {
+				return err
+			}
+			ks = append(ks, r.info(n))
+		}
+		return nil
+	})
 	slices.SortFunc(ks, func(a, b KindInfo) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
 	})
-	return ks, nil
+	return ks, err
 }
 
 func (r *kindRow) info(objects int64) KindInfo {

@@ -87,7 +87,7 @@ func keyOf[K cmp.Ordered](s string) (k K, ok bool) {
 		return k, false
 	}
 	to.Set(v.Convert(to.Type()))
-	return k, true
+	return k, to.Convert(v.Type()).Equal(v) // a narrower type than what it was written with
 }
 
 // keyShape names the type of a Map's keys in its state.

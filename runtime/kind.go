@@ -110,6 +110,10 @@ type kinds []Kind
 
 func (ks kinds) definitions() (ds []*definition) {
 	for _, k := range ks {
+		if k == nil {
+			ds = append(ds, &definition{faults: []string{"a nil Kind was passed; Define makes one"}})
+			continue
+		}
 		ds = append(ds, k.definitions()...)
 	}
 	return ds
@@ -257,7 +261,7 @@ func (d *definition) seal(w *version, rt *Runtime) error {
 	w.size = size + d.overhead()
 	if size > largeState {
 		if size > maxState {
-			return tooLarge("a state of %d bytes; the limit is %d: keep the parts in a Map or a List,", size, maxState)
+			return tooLarge("a state of %d bytes; the limit is %d: keep its parts in a Map or a List", size, maxState)
 		}
 		rt.reportLarge(d, size)
 	}
@@ -276,10 +280,9 @@ const (
 // bound is a kind in one world: its number there. Kinds that the process does not know, and
 // objects that were never committed, have one without a definition.
 type bound struct {
-	name    string
-	version int
-	no      uint32 // the kind row that new states are stored under
-	def     *definition
+	name string
+	no   uint32 // the kind row that new states are stored under
+	def  *definition
 }
 
 // raw is the state of an object of a kind that this process does not know: its bytes.

@@ -86,7 +86,7 @@ func TestWhatOpenSaysOfAChangedKind(t *testing.T) {
 	says(t, "a field that changed its name", open(sturdy.Define[renamed]("proof/account")),
 		"kind proof/account (proof_errors_test.go:#): the world holds 2 objects of version 1, which has field N, the program does not; its values would be dropped. Add sturdy.From(1, func(old) (new, error)), where old is the state as it was then")
 	says(t, "a From of another shape", open(sturdy.Define("proof/account", sturdy.From(1, func(pounds) (account, error) { return account{}, nil }))),
-		"kind proof/account (proof_errors_test.go:#): the argument of From(1) is not what version 1 wrote: N int64; the program has N float64; field Lines, the program does not; its values would be dropped")
+		"kind proof/account (proof_errors_test.go:#): the argument of From(1) is not what version 1 wrote, which has N int64; the program has N float64; field Lines, the program does not; its values would be dropped")
 	w.Restart(sturdy.Define("proof/account", sturdy.From(1, func(a account) (renamed, error) { return renamed{Sum: a.N}, nil })))
 	must(t, w.Close())
 	says(t, "an older program", open(accountKind),

@@ -2,8 +2,10 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -126,7 +128,8 @@ func turnOf(ctx context.Context) (r *ReadTurn, w *WriteTurn) {
 }
 
 // Sync waits until everything committed so far is on disk, what Relaxed callers committed
-// included.
+// included. If some of that was lost since the last Sync, to a full disk or a failed one, it
+// says so.
 func (rt *Runtime) Sync(ctx context.Context) error {
 	v := rt.vat
 	if err := outsideTurns(ctx, "sync"); err != nil {
@@ -135,11 +138,14 @@ func (rt *Runtime) Sync(ctx context.Context) error {
 	if err := v.w.lock(ctx, "sync", rt.clock); err != nil {
 		return notStarted("sync", err)
 	}
-	g := v.pending()
-	f := v.failed.Load()
+	g, f, lost := v.pending(), v.failed.Load(), v.lostTo
+	v.lostTo = nil
 	v.w.unlock()
-	if f != nil {
+	switch {
+	case f != nil:
 		return stoppedError("sync", f.err)
+	case lost != nil:
+		return lost
 	}
 	if g != nil {
 		v.wake(v.kick)
@@ -154,8 +160,13 @@ func (rt *Runtime) Close() error {
 	if err := rt.selfDeadlock(rt.vat, "close"); err != nil {
 		return err
 	}
+	v := rt.vat
+	// As an ordinary caller: inside a write turn it ends, and says why.
+	if err := v.w.lock(context.Background(), "close", rt.clock); err != nil {
+		return err
+	}
+	v.w.unlock()
 	rt.closing.Do(func() {
-		v := rt.vat
 		v.w.lockInternal()
 		v.shut.Store(true)
 		v.failed.CompareAndSwap(nil, &stopped{ErrClosed})
@@ -164,7 +175,7 @@ func (rt *Runtime) Close() error {
 		<-v.flushed
 		rt.watch.stop()
 		v.snaps.close()
-		rt.closed = v.store.Close()
+		rt.closed = errors.Join(v.lostTo, v.store.Close())
 	})
 	return rt.closed
 }
@@ -204,7 +215,7 @@ func (rt *Runtime) reportLarge(d *definition, size int) {
 
 func (rt *Runtime) reportPanic(op string, p any) {
 	rt.vat.stats.panics.Add(1)
-	rt.log.Error("a method panicked; nothing of its turn happened", "method", op, "panic", p)
+	rt.log.Error("a method panicked; nothing of its turn happened", "method", op, "panic", p, "stack", string(debug.Stack()))
 }
 
 // fault loads the newest state of h from the store.

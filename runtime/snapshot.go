@@ -21,7 +21,8 @@ type snapshot struct {
 
 // snapshots are those that readers stand on or may step on.
 //
-// Invariant: store <= list[0].lsn <= ... <= durable.lsn <= vat.lsn, in LSNs.
+// Invariant: store <= list[0].lsn <= ... <= vat.lsn, in LSNs; above durable there are only those
+// of Relaxed readers.
 // Invariant: what is not in list has no users and will have none.
 type snapshots struct {
 	durable atomic.Pointer[snapshot]

@@ -11,8 +11,10 @@ import (
 )
 
 // Turn is a running turn, read or write. It is a context that a Call joins. It belongs to
-// the goroutine that runs it and ends with it: using it later is ErrTurnOver, using it from
-// another goroutine fails the turn. Only this package implements it.
+// the goroutine that runs it and ends with it: using it later is ErrTurnOver. Using it from
+// another goroutine is a mistake that fails the turn with ErrTurnShared where it is noticed:
+// always in Checked mode, otherwise if the other goroutine is inside a call when the turn
+// ends. Only this package implements it.
 type Turn interface {
 	context.Context
 	// Self is the object whose method runs, with every right; null in Update and View.
@@ -134,8 +136,9 @@ func (t *WriteTurn) Random(p []byte) { _, _ = t.random().Read(p) } // it never f
 
 func (t *WriteTurn) reads() *ReadTurn { return &t.r }
 
-// enter notes that a method of h runs; leave takes it back. There is no defer between them:
-// a depth that is left over is how a panic that somebody swallowed is found.
+// enter notes that a method of h runs, and returns whose ran before, for restore. The depth
+// is taken back where the method has returned, and not deferred: one that is left over is
+// how a panic that somebody swallowed is found.
 func (t *ReadTurn) enter(h *handle) (was *handle) {
 	was = t.self
 	t.self = h
@@ -143,10 +146,8 @@ func (t *ReadTurn) enter(h *handle) (was *handle) {
 	return was
 }
 
-func (t *ReadTurn) leave(was *handle) {
-	t.self = was
-	t.depth--
-}
+// restore is deferred, as who swallows a panic must not be taken for the one who panicked.
+func (t *ReadTurn) restore(was *handle) { t.self = was }
 
 // state returns h's state as this turn sees it.
 func (t *ReadTurn) state(h *handle) (*version, error) {
@@ -231,7 +232,7 @@ func (t *WriteTurn) seal() error {
 	for _, h := range t.wset {
 		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
 		if t.bytes += h.work.encoded(); err == nil && t.bytes > maxTurn {
-			err = tooLarge("a turn that writes %d bytes; the limit is %d: it", t.bytes, maxTurn)
+			err = tooLarge("a turn that writes %d bytes; the limit is %d", t.bytes, maxTurn)
 		}
 		if err == nil && h.work.kind.def.codec.HasRefs() {
 			err = h.work.kind.def.codec.EachRef(h.work.state, t.r.vat.rt.storable)

@@ -30,6 +30,7 @@ type vat struct {
 	lsn     uint64 // of the newest committed turn
 	cut     uint64 // the newest turn that the last group took
 	lost    uint64 // what lsn was at the last rollback: nothing above durable is left of it
+	lostTo  error  // why; told once, to Sync or Close
 	next    uint64 // the first object number not yet used
 	dirty   []*handle
 	young   *layer // elements written since cut
@@ -175,6 +176,8 @@ func (v *vat) commit(t *WriteTurn) {
 		if base == nil || base.lsn <= v.cut {
 			v.dirty = append(v.dirty, h)
 			v.bytes += h.work.size - objectOverhead
+		} else {
+			v.bytes += h.work.size - base.size // it takes the place of a version that is not written
 		}
 		v.count(h.work)
 		h.publish(v.lsn, needed)

@@ -69,11 +69,15 @@ func (w *watchdog) look() {
 		}
 	}
 	now := w.rt.clock()
-	v.w.overdue(func(c *waiter) error { return w.waited(c, now.Sub(c.since), holder) })
+	var late []string // logged below: a handler of the log may itself need the writer
+	v.w.overdue(func(c *waiter) error { return waited(c, now.Sub(c.since), holder, &late) })
+	for _, text := range late {
+		w.rt.log.Warn(text, "holder", holder)
+	}
 }
 
 // waited says what becomes of a caller that has waited for so long.
-func (w *watchdog) waited(c *waiter, long time.Duration, holder string) error {
+func waited(c *waiter, long time.Duration, holder string, late *[]string) error {
 	if c.internal {
 		return nil
 	}
@@ -83,7 +87,7 @@ func (w *watchdog) waited(c *waiter, long time.Duration, holder string) error {
 	}
 	if long >= waitLogged && !c.logged {
 		c.logged = true
-		w.rt.log.Warn(c.op+" "+text, "holder", holder)
+		*late = append(*late, c.op+" "+text)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func readWorld(s *objstore.Snapshot) (*world, error) {
 			return false
 		}
 		row.no = parts.Kind
-		row.bound = &bound{name: row.Name, version: row.Version, no: row.no}
+		row.bound = &bound{name: row.Name, no: row.no}
 		w.rows[row.no] = row
 		return true
 	})
@@ -108,7 +108,7 @@ func (w *world) adopt(d *definition, count func(uint32) int64) (*kindRow, error)
 			current = r
 		}
 	}
-	b := &bound{name: d.name, version: d.version, def: d}
+	b := &bound{name: d.name, def: d}
 	w.bound[d] = b
 	for _, r := range rows {
 		r.bound = b
@@ -134,12 +134,16 @@ func (d *definition) loader(r *kindRow, count func(uint32) int64) (func([]byte, 
 		return nil, fmt.Errorf("kind %s (%s): the world holds %d objects of version %d, and the program has version %d: it is older than the world", d.name, d.place, count(r.no), r.Version, d.version)
 	}
 	if o := d.olds[r.Version]; o != nil {
-		if broken := breaking(r.Shape, o.shape); broken != "" {
-			return nil, fmt.Errorf("kind %s (%s): the argument of From(%d) is not what version %d wrote: %s", d.name, d.place, r.Version, r.Version, broken)
+		if broken := breaking(r.Shape, o.shape); broken != "" && count(r.no) > 0 {
+			return nil, fmt.Errorf("kind %s (%s): the argument of From(%d) is not what version %d wrote, which has %s", d.name, d.place, r.Version, r.Version, broken)
 		}
 		return func(body []byte, slots []caps.Ref) (*version, error) { return o.load(d, body, slots) }, nil
 	}
-	if broken := breaking(r.Shape, d.shape); broken != "" {
+	if broken := breaking(r.Shape, d.shape); broken != "" && count(r.no) == 0 {
+		return func([]byte, []caps.Ref) (*version, error) {
+			return nil, fmt.Errorf("the world lists no object of version %d, and holds one", r.Version)
+		}, nil
+	} else if broken != "" {
 		return nil, fmt.Errorf("kind %s (%s): the world holds %d objects of version %d, which has %s. Add sturdy.From(%d, func(old) (new, error)), where old is the state as it was then",
 			d.name, d.place, count(r.no), r.Version, broken, r.Version)
 	}
@@ -210,13 +214,17 @@ func (v *vat) loadCounts() error {
 	defer s.Release()
 	v.counts, v.recount = map[uint32]int64{}, map[uint32]bool{}
 	for no := range v.rt.world.rows {
-		rec, ok, err := s.Get(objstore.CountKey(no))
+		n, err := readCount(s, no)
 		if err != nil {
 			return err
 		}
-		if n, size := binary.Varint(rec.Body); ok && size > 0 {
-			v.counts[no] = n
-		}
+		v.counts[no] = n
 	}
 	return nil
+}
+
+func readCount(s *objstore.Snapshot, row uint32) (int64, error) {
+	rec, _, err := s.Get(objstore.CountKey(row))
+	n, _ := binary.Varint(rec.Body) // 0 if there is no such row
+	return n, err
 }
