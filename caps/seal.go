@@ -58,6 +58,9 @@ func (s *sealer) seal(n *node, p unsafe.Pointer, depth int) bool {
 		return s.value(*(*Value)(p), depth)
 	case opList:
 		h := (*header)(p)
+		if h.data == nil {
+			return s.add(1, 1) // a nil, which is no deeper than what it stands in
+		}
 		return s.elems(n.elem, h.data, h.len, depth+1)
 	case opArray:
 		return s.elems(n.elem, p, n.len, depth+1)
@@ -99,8 +102,11 @@ func (s *sealer) elems(n *node, p unsafe.Pointer, count, depth int) bool {
 
 func (s *sealer) entries(n *node, p unsafe.Pointer, depth int) bool {
 	q := *(*unsafe.Pointer)(p)
-	if !s.enter(depth) || q == nil {
-		return s.fault == nil
+	if q == nil {
+		return s.add(1, 1)
+	}
+	if !s.enter(depth) {
+		return false
 	}
 	m := mapAt(n, q)
 	float := n.key.op == opFloat32 || n.key.op == opFloat64

