@@ -2,6 +2,7 @@ package sturdy_test
 
 import (
 	"errors"
+	goruntime "runtime"
 	"testing"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -92,8 +93,10 @@ func TestALargeStateDoesNotSetTheSizeOfTheNextGroup(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
 	err := w.Update(ctx, func(t *sturdy.WriteTurn) error {
-		for range 50_000 { // times the size of the blob is more than any machine has
+		for range 50_000 {
 			newCounter(t)
 		}
 		return nil
@@ -101,6 +104,25 @@ func TestALargeStateDoesNotSetTheSizeOfTheNextGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	goruntime.ReadMemStats(&after)
+	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 1024 {
+		t.Errorf("50,000 small objects took %d MiB", mib)
+	}
+}
+
+func TestSyncTellsWhatAFullDiskHasTakenFromRelaxedTurns(t *testing.T) {
+	w, ctx := unchecked(t, accountKind), t.Context()
+	ref := accounts(t, w, 1, 10)[0]
+	fillUp(w)
+	if _, err := acAdd.Call(sturdy.Relaxed(ctx), ref, 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := acAdd.Call(ctx, ref, 1) // its group takes the Relaxed turn with it
+	wants(t, err, sturdy.ErrDiskFull)
+	w.Disk().Hook(nil)
+	wants(t, w.Sync(ctx), sturdy.ErrDiskFull)
+	must(t, w.Sync(ctx)) // told once
+	holds(t, ctx, ref, 10)
 }
 
 type blob struct{ Data []byte }
