@@ -21,21 +21,53 @@ func (a Authority) Attenuate(to Rights) Authority {
 // Through returns what is left of a when the Ref that carries it was obtained through a Ref
 // with authority via. This is the only place where authorities are combined.
 func (a Authority) Through(via Authority) Authority {
-	if !via.Deep {
-		return a
+	if via.Deep {
+		a.Rights, a.Deep = a.Rights&Read, true
 	}
-	return Authority{Rights: a.Rights & Read, Deep: true}
+	if via.Gate != nil {
+		return via.Gate.cross(a)
+	}
+	return a
+}
+
+// Narrows reports whether Through(via) could change anything. Its gate has been checked.
+func (via Authority) Narrows() bool {
+	if via.Deep {
+		return true
+	}
+	if via.Gate == nil {
+		return false
+	}
+	f := via.Gate.facts.Load()
+	return f == nil || f.covers != nil
+}
+
+// Inward is what the arguments of a call with authority via go in through: x.Through of it
+// is what is left of an argument x. Only membranes change those.
+func (via Authority) Inward() Authority {
+	in := Full()
+	if via.Gate != nil && via.Narrows() {
+		if f, err := via.Gate.load(); err == nil {
+			in.Gate = f.inward
+		}
+	}
+	return in
 }
 
 // Allows reports whether a includes all of need.
 func (a Authority) Allows(need Rights) bool { return a.Rights&need == need }
 
-// String is the rights as people read them: "rwx", "r, deep", "none".
+// String is the authority as people read it: "rwx", "r, deep", "none", and the grants it
+// came through.
 func (a Authority) String() string {
+	text := a.Rights.String()
 	if a.Deep {
-		return a.Rights.String() + ", deep"
+		text += ", deep"
 	}
-	return a.Rights.String()
+	if a.Gate != nil {
+		text += " (" + a.Gate.String() + ")"
+	}
+	return text
 }
 
 // String is the set as letters, "rw", or "none"; Shallow is not shown.

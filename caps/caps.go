@@ -2,6 +2,7 @@ package caps
 
 import (
 	"context"
+	"time"
 	"unsafe"
 )
 
@@ -17,7 +18,9 @@ import (
 // embedded in a struct; a struct whose only field is an embedded Ref is stored as that Ref.
 type Ref struct {
 	target Target
-	auth   Authority
+	gate   *Gate // with rights and deep: its Authority
+	rights Rights
+	deep   bool
 	maker  uint32 // Invariant: the Maker that made this Ref; 0 only in the zero Ref
 }
 
@@ -39,6 +42,34 @@ type Authority struct {
 	// Deep: whatever is obtained through the Ref is read-only and deep too.
 	// Invariant: Deep implies that Rights holds neither Write nor Run.
 	Deep bool
+	// Gate is what the Ref came through; nil: no grant.
+	Gate *Gate
+}
+
+// Terms are the conditions of a grant; its rights are those of the Ref that is granted.
+type Terms struct {
+	For   string    // who or what it is for; shown in listings and errors
+	Until time.Time // zero: until revoked
+	Only  []Named   // the methods that may be called; empty: every method
+	// Deep: the grant also covers whatever is obtained through it: a membrane. Its rights
+	// and Only hold for that, too.
+	Deep bool
+}
+
+// Named is any descriptor.
+type Named interface{ Name() string }
+
+// SturdyRef is a capability as text, "sturdy://...": a secret that names a grant. Whoever
+// has the text has the authority. It prints redacted in every form; Reveal gives the secret.
+// The zero SturdyRef is none. It does not change, and is safe for concurrent use. See
+// sturdyref.go for the text.
+type SturdyRef struct {
+	// reveal returns the text; nil in the zero SturdyRef. A string, or a pointer to one, is
+	// found by whatever prints by reflection: fmt does where it may not call methods, which
+	// is in an unexported field of somebody's struct and for a wrong verb. A function shows
+	// its address at most. It also rules out ==, which takes the longer the more of the
+	// text is right.
+	reveal func() string
 }
 
 // Descriptors name what an object can be asked. They are constants: the string is the name
@@ -156,8 +187,9 @@ const (
 	ErrNotDelivered  Code = "not delivered"       // nothing happened; safe to repeat
 	ErrMaybeExecuted Code = "maybe executed"      // the answer was lost
 	ErrFailed        Code = "the method failed"   // with an error that has no code; nothing of the turn happened
+	ErrRevoked       Code = "revoked"             // a grant on the path was revoked or ran out; nothing happened
 	ErrNoRight       Code = "no right"            // the method needs a right the Ref lacks
-	ErrNoMethod      Code = "no such method"      // not of this kind
+	ErrNoMethod      Code = "no such method"      // not of this kind, or hidden by the grant
 	ErrGone          Code = "object is gone"      // nothing stands behind the Ref any more
 	ErrNull          Code = "null reference"      // the zero Ref was called
 	ErrOverloaded    Code = "overloaded"          // a queue, a quota or a limit is full

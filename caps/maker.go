@@ -15,7 +15,7 @@ func (m *Maker) Make(t Target, a Authority) Ref {
 	if t == nil {
 		return Ref{}
 	}
-	return Ref{target: t, auth: a, maker: m.id}
+	return Ref{target: t, gate: a.Gate, rights: a.Rights, deep: a.Deep, maker: m.id}
 }
 
 // Open returns what m.Make was given; ok is false if r is null or was made by another Maker.
@@ -23,5 +23,5 @@ func (m *Maker) Open(r Ref) (t Target, a Authority, ok bool) {
 	if r.maker != m.id || r.target == nil {
 		return nil, Authority{}, false
 	}
-	return r.target, r.auth, true
+	return r.target, r.authority(), true
 }

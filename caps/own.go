@@ -16,7 +16,7 @@ const maxElements = 1 << 28
 // with ErrBadArgument if lists, maps and structs are nested deeper than 64, which those
 // that contain themselves are; the value is then good for nothing.
 func (c *Codec) Own(p unsafe.Pointer, via Authority) error {
-	o := owner{via: via, left: maxElements}
+	o := owner{via: via, narrows: via.Narrows(), left: maxElements}
 	switch ok := o.own(c.root, p, 0); {
 	case ok:
 		return nil
@@ -32,12 +32,13 @@ func tooDeep(n *node) error {
 }
 
 type owner struct {
-	via  Authority
-	left int
+	via     Authority
+	narrows bool // via changes Refs
+	left    int
 }
 
 // idle reports whether own would not change a value of n.
-func (o *owner) idle(n *node) bool { return n.flat && !(n.refs && o.via.Deep) }
+func (o *owner) idle(n *node) bool { return n.flat && !(n.refs && o.narrows) }
 
 // own is false if the value is too deep or too large.
 func (o *owner) own(n *node, p unsafe.Pointer, depth int) bool {
@@ -47,9 +48,9 @@ func (o *owner) own(n *node, p unsafe.Pointer, depth int) bool {
 	switch n.op {
 	case opRef:
 		r := (*Ref)(p)
-		r.auth = r.auth.Through(o.via)
+		*r = r.through(o.via)
 	case opValue:
-		if v := (*Value)(p); o.via.Deep {
+		if v := (*Value)(p); o.narrows {
 			*v = v.through(o.via)
 		}
 	case opBytes:

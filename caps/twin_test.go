@@ -34,7 +34,7 @@ func twinCopy(v reflect.Value, via Authority) reflect.Value {
 		return out
 	case t == refType:
 		r := v.Interface().(Ref)
-		r.auth = r.auth.Through(via)
+		r = r.through(via)
 		out.Set(reflect.ValueOf(r))
 		return out
 	}
@@ -76,7 +76,7 @@ func twinCopy(v reflect.Value, via Authority) reflect.Value {
 func twinValue(v Value, via Authority) Value {
 	switch x := v.v.(type) {
 	case Ref:
-		x.auth = x.auth.Through(via)
+		x = x.through(via)
 		return Value{x}
 	case []byte:
 		return Value{append([]byte{}, x...)}

@@ -189,8 +189,7 @@ func (v Value) depth() int {
 func (v Value) through(via Authority) Value {
 	switch x := v.v.(type) {
 	case Ref:
-		x.auth = x.auth.Through(via)
-		return Value{x}
+		return Value{x.through(via)}
 	case []Value:
 		out := make([]Value, len(x))
 		for i, e := range x {

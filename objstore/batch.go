@@ -25,9 +25,14 @@ func (b *Batch) Grow(rows, bytes int) {
 }
 
 // Put sets the row key to rec. The last change of a key in a batch counts. Slots and Body
-// are copied at once. A key or record that is too long is reported by Commit.
+// are copied at once. A key, record or path that is too long is reported by Commit.
 func (b *Batch) Put(key Key, rec Record) {
 	at := b.begin(key)
+	for i := range rec.Slots {
+		if n := len(rec.Slots[i].Path); n > maxPath {
+			b.fault(fmt.Errorf("%w: %v: slot %d has a path of %d bytes, the limit is %d", ErrBatch, key, i, n, maxPath))
+		}
+	}
 	b.buf = appendRecord(b.buf, key, rec)
 	size := len(b.buf) - at - len(key)
 	if size > maxRecord {

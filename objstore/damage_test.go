@@ -11,7 +11,7 @@ import (
 func testBatch(s *Store, n uint64, size int) *Batch {
 	in := s.Info()
 	b := &Batch{LSN: in.LSN + 1, Base: in.LSN, Next: max(in.Next, n+1)}
-	b.Put(ObjectKey(OID{in.Vat, n}), Record{LSN: b.LSN, Kind: 1, Body: testBody(n, size), Slots: []Slot{{OID{in.Vat, n + 1}, 7, 0}}})
+	b.Put(ObjectKey(OID{in.Vat, n}), Record{LSN: b.LSN, Kind: 1, Body: testBody(n, size), Slots: []Slot{{OID{in.Vat, n + 1}, 7, ""}}})
 	return b
 }
 

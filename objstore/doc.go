@@ -37,8 +37,10 @@
 //	journal-0000000000000001   a segment of the journal; numbers go up, the lowest is the oldest
 //	lock                       who has the world open: pid, program, since; locked with flock
 //
-// Others may keep files of their own beside these. After Close the journal is one empty
-// segment. A world is copied by copying the directory while it is closed.
+// Others may keep files of their own beside these; for a small one, Store.File is how: it is
+// made as NAME.new, synced and renamed, and so is there whole or not at all. After Close the
+// journal is one empty segment. A world is copied by copying the directory while it is
+// closed.
 //
 // # Store file
 //
@@ -60,11 +62,13 @@
 //
 //	link    sum of key and rest of the link, shared u16, more u16, then that many bytes
 //	record  sum of key and rest of the record, lsn varint, kind varint, slots varint, the slots, the body
-//	slot    bits u8, rights u8, vat u64 unless bit 1, number varint, grant varint if bit 2
+//	slot    bits u8, rights u8, vat u64 unless bit 1, number varint, path if bit 2
+//	path    length varint from 1 to 255, then that many bytes
 //
 // The link names the key of the row before: the first shared bytes of the row's own key and
-// then more. Bit 1 says that the vat is that of the key's OID, and 0 for keys that have none.
-// The last row has the key ff; instead of a record it has padding.
+// then more. Bit 1 says that the vat is that of the key's first OID, and 0 for keys that
+// have none. A path is the grants that a reference came through. The last row has the key
+// ff; instead of a record it has padding.
 //
 // # Keys
 //
@@ -72,9 +76,11 @@
 //	e  vat u64, number u64, elem  an element of the collection with that OID
 //	k  kind u32                  what the kind's number stands for
 //	o  vat u64, number u64        an object
+//	r  vat u64, number u64, vat u64, number u64, elem  a reference to the first OID, held by the second
 //
-// A key begins with the letter; numbers in it are big-endian. What the bodies mean is the
-// runtime's business.
+// A key begins with the letter; numbers in it are big-endian. The elem of a reference is the
+// holder's element that has it, and empty if the holder's state has it. What the bodies mean
+// is the runtime's business.
 //
 // # Journal
 //

@@ -51,9 +51,13 @@ func wantWords(t *testing.T, heading string, want ...string) {
 
 func TestDocHoldsTheNamesInTheCode(t *testing.T) {
 	wantWords(t, "World directory", storeName, storeName+newSuffix, segmentName(1), lockName)
-	wantWords(t, "Store file", metaFormat, metaWorld, metaLineage, metaCheckpoint, "link", "record", "slot")
+	wantWords(t, "Store file", metaFormat, metaWorld, metaLineage, metaCheckpoint, "link", "record", "slot", "path")
 	wantWords(t, "Keys", string(rune(spaceCount)), string(rune(spaceElement)), string(rune(spaceKind)),
-		string(rune(spaceObject)))
+		string(rune(spaceObject)), string(rune(spaceRef)))
+	rows := strings.Join(docTable(t, "Store file"), "\n")
+	if !strings.Contains(rows, fmt.Sprintf("from 1 to %d", maxPath)) {
+		t.Errorf("the longest path is %d bytes", maxPath)
+	}
 	versions := docTable(t, "Versions")
 	if len(versions) != format {
 		t.Errorf("%d versions in doc.go, format is %d", len(versions), format)

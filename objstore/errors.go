@@ -52,11 +52,15 @@ type DamagedError struct {
 	Err   error  // what was found; nil: nothing more to say
 }
 
-// OID is the object that the damage concerns; zero: it concerns none in particular.
+// OID is the object that the damage concerns, of a reference its target; zero: it concerns
+// none in particular.
 func (e *DamagedError) OID() OID {
 	p, err := ParseKey(e.Key)
 	if err != nil {
 		return OID{}
+	}
+	if p.Space == spaceRef {
+		return p.Target
 	}
 	return p.OID
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -73,8 +74,8 @@ func FuzzParseRows(f *testing.F) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	o := OID{7, 8}
-	full := Record{LSN: 1 << 40, Kind: 1<<32 - 1, Slots: []Slot{{o, 7, 0}, {OID{9, 1}, 255, 1 << 63}, {}}, Body: []byte("body")}
-	for _, key := range []Key{ObjectKey(o), ElementKey(o, "x"), KindKey(3)} {
+	full := Record{LSN: 1 << 40, Kind: 1<<32 - 1, Slots: []Slot{{o, 7, ""}, {OID{9, 1}, 255, strings.Repeat("p", maxPath)}, {o, 0, "\x01"}, {}}, Body: []byte("body")}
+	for _, key := range []Key{ObjectKey(o), ElementKey(o, "x"), RefKey(o, OID{9, 1}, "x"), KindKey(3)} {
 		for _, rec := range []Record{{}, full} {
 			f.Add(string(key), appendRecord(nil, key, rec))
 		}
@@ -108,7 +109,10 @@ func fixSum(raw []byte, sum uint32) {
 
 func FuzzParseKey(f *testing.F) {
 	o := OID{1 << 63, 2}
-	for _, k := range []Key{ObjectKey(o), ElementKey(o, ""), ElementKey(o, "\xff"), KindKey(1), CountKey(1 << 31), endKey} {
+	for _, k := range []Key{
+		ObjectKey(o), ElementKey(o, ""), ElementKey(o, "\xff"), KindKey(1), CountKey(1 << 31), endKey,
+		RefKey(o, OID{3, 4}, ""), RefKey(OID{3, 4}, o, "\x00"), RefKey(o, o, "x")[:2*oidBytes],
+	} {
 		f.Add(string(k))
 	}
 	f.Fuzz(func(t *testing.T, key string) {
@@ -120,7 +124,7 @@ func FuzzParseKey(f *testing.F) {
 		}
 		made := map[byte]Key{
 			spaceObject: ObjectKey(p.OID), spaceElement: ElementKey(p.OID, p.Elem), spaceKind: KindKey(p.Kind),
-			spaceCount: CountKey(p.Kind),
+			spaceCount: CountKey(p.Kind), spaceRef: RefKey(p.Target, p.OID, p.Elem),
 		}[p.Space]
 		if made != k {
 			t.Fatalf("%q parsed and made again is %q", k, made)
@@ -164,6 +168,7 @@ func TestRangesHoldWhatTheySay(t *testing.T) {
 				t.Errorf("%v is in the range of %v", k, o)
 			}
 		}
+		rangeOfReferences(t, o)
 		if lo, hi := ObjectRange(); ObjectKey(o) < lo || ObjectKey(o) >= hi {
 			t.Errorf("%v is not in the range of objects", o)
 		}
@@ -171,6 +176,29 @@ func TestRangesHoldWhatTheySay(t *testing.T) {
 	for _, n := range []uint32{0, 1<<32 - 1} {
 		if lo, hi := KindRange(); KindKey(n) < lo || KindKey(n) >= hi {
 			t.Error("kind range")
+		}
+	}
+}
+
+func rangeOfReferences(t *testing.T, o OID) {
+	t.Helper()
+	lo, hi := RefRange(o)
+	allLo, allHi := RefRange(OID{})
+	for _, holder := range []OID{{}, {1, 2}, {1<<64 - 1, 1<<64 - 1}} {
+		for _, elem := range []string{"", "\x00", "\xff\xff\xff"} {
+			if k := RefKey(o, holder, elem); k < lo || k >= hi || k < allLo || k >= allHi {
+				t.Errorf("%v is not in its range", k)
+			}
+			for _, other := range []OID{{o.Vat, o.N + 1}, {o.Vat, o.N - 1}, {o.Vat + 1, o.N}} {
+				if k := RefKey(other, holder, elem); k >= lo && k < hi && !o.IsZero() {
+					t.Errorf("%v is in the range of %v", k, o)
+				}
+			}
+		}
+	}
+	for _, k := range []Key{ObjectKey(o), ElementKey(o, "\xff"), endKey} {
+		if k >= lo && k < hi || k >= allLo && k < allHi {
+			t.Errorf("%v is in a range of references", k)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func randomChange(r *rand.Rand, in objstore.Info, space, rows int) change {
 		for range r.IntN(3) {
 			rec.Slots = append(rec.Slots, objstore.Slot{
 				OID:    objstore.OID{Vat: in.Vat + objstore.VatID(r.IntN(2)), N: r.Uint64N(1000)},
-				Rights: uint8(r.IntN(8)), Grant: r.Uint64N(2) * r.Uint64(),
+				Rights: uint8(r.IntN(8)), Path: randomPath(r),
 			})
 		}
 		if n := r.IntN(60); n > 0 {
@@ -79,15 +79,28 @@ func randomChange(r *rand.Rand, in objstore.Info, space, rows int) change {
 	return c
 }
 
+// randomPath is none, a short one or the longest.
+func randomPath(r *rand.Rand) string {
+	lengths := []int{0, 0, 0, 1, 2, 9, 20, 255}
+	path := make([]byte, lengths[r.IntN(len(lengths))])
+	for i := range path {
+		path[i] = byte(r.Uint32())
+	}
+	return string(path)
+}
+
 func randomKey(r *rand.Rand, vat objstore.VatID, space int) objstore.Key {
 	o := objstore.OID{Vat: vat, N: uint64(r.IntN(space))}
-	switch r.IntN(5) {
+	switch r.IntN(6) {
 	case 0:
 		return objstore.ElementKey(objstore.OID{Vat: vat + 1, N: o.N % 3}, fmt.Sprint(r.IntN(space)))
 	case 1:
 		return objstore.KindKey(uint32(r.IntN(9)))
 	case 2:
 		return objstore.CountKey(uint32(r.IntN(9)))
+	case 3:
+		holder := objstore.OID{Vat: vat, N: r.Uint64N(3)}
+		return objstore.RefKey(objstore.OID{Vat: vat + 1, N: o.N % 3}, holder, fmt.Sprint(r.IntN(space))[1:])
 	default:
 		o.Vat++
 		return objstore.ObjectKey(o)

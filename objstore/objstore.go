@@ -20,16 +20,19 @@ type OID struct {
 	N   uint64
 }
 
-// Key is the name of a row: an ordered byte string. ObjectKey, ElementKey, KindKey and
-// CountKey make them; doc.go lists the forms.
+// Key is the name of a row: an ordered byte string. ObjectKey, ElementKey, RefKey, KindKey
+// and CountKey make them; doc.go lists the forms.
 type Key string
 
 // Slot is one reference out of a record, with the authority that goes with it. The store
 // keeps authority under the record's checksum and does not interpret it.
 type Slot struct {
 	OID    OID
-	Rights uint8  // of the reference, as its owner encodes them
-	Grant  uint64 // the grant it came through; zero: none
+	Rights uint8 // of the reference, as its owner encodes them
+	// Path is the grants that the reference came through, as the runtime writes them:
+	// numbers as varints, one after the other; empty: none. Invariant: at most 255 bytes;
+	// Commit refuses a longer one.
+	Path string
 }
 
 // Record is the value of a row. Body and Slots of a Record that the store hands out must not

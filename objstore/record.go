@@ -10,14 +10,16 @@ import (
 // Bits of a slot's first byte.
 const (
 	slotOwnVat = 1 << iota // the vat is that of the record's key, and left out
-	slotGrant              // a grant follows
-	slotBits   = slotOwnVat | slotGrant
+	slotPath               // a path follows
+	slotBits   = slotOwnVat | slotPath
 )
 
 const (
 	crcBytes = 4
 	// minSlot is the shortest slot: bits, rights, number.
 	minSlot = 3
+	// maxPath bounds the path of a slot, in bytes.
+	maxPath = 255
 	// maxRecord bounds one record, so that a length that is not ours is seen as such.
 	maxRecord = 1 << 28
 )
@@ -43,16 +45,17 @@ func appendSlot(dst []byte, own VatID, s Slot) []byte {
 	if s.OID.Vat == own {
 		bits |= slotOwnVat
 	}
-	if s.Grant != 0 {
-		bits |= slotGrant
+	if s.Path != "" {
+		bits |= slotPath
 	}
 	dst = append(dst, bits, s.Rights)
 	if bits&slotOwnVat == 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(s.OID.Vat))
 	}
 	dst = binary.AppendUvarint(dst, s.OID.N)
-	if bits&slotGrant != 0 {
-		dst = binary.AppendUvarint(dst, s.Grant)
+	if bits&slotPath != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(s.Path)))
+		dst = append(dst, s.Path...)
 	}
 	return dst
 }
@@ -66,7 +69,8 @@ func recordSum(key Key, rest []byte) uint32 {
 // castagnoli is a function so that the package has no variable to change.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// parseRecord reads the record of a row. The Body of the result is a part of raw.
+// parseRecord reads the record of a row. The Body of the result and the paths of its slots
+// are parts of raw, which nobody may change afterwards.
 func parseRecord(key Key, raw []byte) (Record, error) {
 	rec, err := decodeRecord(key, raw)
 	if err != nil {
@@ -144,9 +148,20 @@ func (c *cursor) slot(own VatID, s *Slot) {
 		s.OID.Vat = VatID(binary.LittleEndian.Uint64(c.take(8)))
 	}
 	s.OID.N = c.uvarint()
-	if head[0]&slotGrant != 0 {
-		s.Grant = c.uvarint()
+	if head[0]&slotPath != 0 {
+		s.Path = c.path()
 	}
+}
+
+// path is a view, as the body is: what a record is read from never changes, be it the buffer
+// of a batch or a copy of a row of the store file.
+func (c *cursor) path() string {
+	n := c.uvarint()
+	if n == 0 || n > maxPath {
+		c.bad, c.rest = true, nil
+		return ""
+	}
+	return viewString(c.take(int(n)))
 }
 
 // viewString is b as a string, without a copy. Nobody may change b afterwards.

@@ -164,7 +164,7 @@ func (r *replayer) read(n uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readSegment(f)
+	data, err := readWhole(f)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", segmentName(n), err)
 	}

@@ -76,8 +76,8 @@ func fillZeros(f File, from, to int64) error {
 	return nil
 }
 
-// readSegment reads a whole segment.
-func readSegment(f File) ([]byte, error) {
+// readWhole reads a whole file.
+func readWhole(f File) ([]byte, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err

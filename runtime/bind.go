@@ -47,6 +47,8 @@ type typed[A, R any] struct {
 	arg, result *caps.Codec
 	// copies: A or R can share memory, so they have to be copied on their way.
 	copies bool
+	// refs: A or R can hold Refs, which change on their way through a membrane.
+	refs bool
 }
 
 func newTyped[A, R any](d *definition, name string, need caps.Rights) (*typed[A, R], bool) {
@@ -63,7 +65,15 @@ func newTyped[A, R any](d *definition, name string, need caps.Rights) (*typed[A,
 	}
 	m := &method{name: name, need: need, arg: arg, result: result}
 	d.add(m)
-	return &typed[A, R]{m, arg, result, !arg.Flat() || !result.Flat()}, true
+	return &typed[A, R]{m, arg, result, !arg.Flat() || !result.Flat(), arg.HasRefs() || result.HasRefs()}, true
+}
+
+// take makes an argument the callee's own.
+func (b *typed[A, R]) take(a *A, via caps.Authority) error {
+	if err := b.arg.Own(unsafe.Pointer(a), via.Inward()); err != nil {
+		return argumentError(b.method, err)
+	}
+	return nil
 }
 
 // give makes a result the caller's own. It is sealed within the turn: a turn whose result
@@ -105,23 +115,23 @@ func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
-	if b.copies || t.gid != 0 || via.Deep && b.result.HasRefs() {
+	if b.copies || t.gid != 0 || b.refs && via.Narrows() {
 		return b.copying(t, h, state, via, a)
 	}
 	defer t.restore(t.enter(h))
 	r, err = b.body((*S)(state), t, a)
 	t.depth--
-	if err != nil && via.Deep {
+	if err != nil && via.Narrows() {
 		err = outcome(b.method.op, h, err) // an error of the method's own could hold a Ref
 	}
 	return r, err
 }
 
-// copying is inside for types that can share memory, or carry authority through a deep Ref,
-// and for Checked mode.
+// copying is inside for types that can share memory, or carry authority through a Ref that
+// narrows it, and for Checked mode.
 func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
-	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
-		return r, argumentError(b.method, err)
+	if err := b.take(&a, via); err != nil {
+		return r, err
 	}
 	defer t.restore(t.enter(h))
 	if t.gid == 0 {
@@ -136,27 +146,30 @@ func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer
 	switch {
 	case err == nil:
 		err = b.give(&r, via)
-	case via.Deep:
+	case via.Narrows():
 		err = outcome(b.method.op, h, err)
 	}
 	return r, err
 }
 
 // outside runs the method as a read turn of its own.
-func (b *readBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Authority, a A) (r R, err error) {
+func (b *readBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Authority, a A) (none R, err error) {
 	op := b.method.op
 	for {
 		t, err := h.vat.beginRead(ctx, op)
 		if err != nil {
-			return r, err
+			return none, err
 		}
-		r, err = b.once(t, h, via, a)
+		r, err := b.once(t, h, via, a)
 		again, err := h.vat.endRead(t, op, err)
+		if err == nil {
+			err = via.Gate.Alive() // once more: it may have been revoked while the method ran
+		}
 		switch {
 		case err == nil:
 			return r, nil
 		case !again:
-			return r, outcome(op, h, err)
+			return r, h.vat.told(ctx, op, outcome(op, h, err))
 		}
 	}
 }
@@ -193,15 +206,15 @@ func bindWrite[S, A, R any](name string, body func(*S, *WriteTurn, A) (R, error)
 func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 	h := f.Object.(*handle)
 	if f.Own {
-		return b.outside(f.Turn, h, a)
+		return b.outside(f.Turn, h, f.Via, a)
 	}
-	return b.inside(f.Turn.(*WriteTurn), h, a)
+	return b.inside(f.Turn.(*WriteTurn), h, f.Via, a)
 }
 
 // inside runs the method as part of t.
-func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, a A) (r R, err error) {
-	if b.copies {
-		return b.copying(t, h, a)
+func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
+	if b.copies || b.refs && via.Narrows() {
+		return b.copying(t, h, via, a)
 	}
 	s, err := t.own(h)
 	if err != nil {
@@ -210,13 +223,16 @@ func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, a A) (r R, err erro
 	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)
 	t.r.depth--
+	if err != nil && via.Narrows() {
+		err = outcome(b.method.op, h, err)
+	}
 	return r, err
 }
 
-// copying is inside for types that can share memory. A deep Ref cannot get here.
-func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err error) {
-	if err := b.arg.Own(unsafe.Pointer(&a), caps.Full()); err != nil {
-		return r, argumentError(b.method, err)
+// copying is inside for types that can share memory, or carry authority through a membrane.
+func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
+	if err := b.take(&a, via); err != nil {
+		return r, err
 	}
 	s, err := t.own(h)
 	if err != nil {
@@ -225,14 +241,17 @@ func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, a A) (r R, err err
 	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)
 	t.r.depth--
-	if err == nil {
-		err = b.give(&r, caps.Full())
+	switch {
+	case err == nil:
+		err = b.give(&r, via)
+	case via.Narrows():
+		err = outcome(b.method.op, h, err)
 	}
 	return r, err
 }
 
 // outside runs the method as a write turn of its own.
-func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, a A) (r R, err error) {
+func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Authority, a A) (r R, err error) {
 	op, v := b.method.op, h.vat
 	var before *WriteTurn
 	for {
@@ -240,7 +259,7 @@ func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, a A) (r R, 
 		if err != nil {
 			return r, err
 		}
-		result, err := b.once(t, h, a)
+		result, err := b.once(t, h, via, a)
 		g, err := v.end(t, err)
 		if !t.again {
 			if err = v.reply(ctx, op, g, err); err != nil {
@@ -253,10 +272,17 @@ func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, a A) (r R, 
 	}
 }
 
-func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, a A) (r R, err error) {
+// once runs the method between two looks at the grants: one may have been revoked while the
+// call waited for the writer, and run out since.
+func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
 	returned := false
 	defer t.r.rescue(b.method.op, &err, &returned)
-	r, err = b.inside(t, h, a)
+	if err = t.r.alive(via); err == nil {
+		r, err = b.inside(t, h, via, a)
+	}
+	if err == nil {
+		err = t.r.alive(via)
+	}
 	returned = true
 	return r, err
 }

@@ -14,13 +14,13 @@ func NewCell[V any](t *WriteTurn, v V) Cell[V] {
 	return c
 }
 
-func (c Cell[V]) open(t Turn, need caps.Rights) opened {
-	return openColl[V](t, c.Ref, t.reads().vat.rt.colls.cell, "s", need)
+func (c Cell[V]) open(t Turn, need caps.Rights, op string) opened {
+	return openColl[V](t, c.Ref, t.reads().vat.rt.colls.cell, "s", need, op)
 }
 
 // Get returns the value. It needs r.
 func (c Cell[V]) Get(t Turn) (v V) {
-	o := c.open(t, caps.Read)
+	o := c.open(t, caps.Read, "get")
 	if rec, ok := o.t.element(o.h, appendKey("")); ok {
 		v = decodeElement[V](o.t.vat.rt, o.elem, rec, o.via)
 	}
@@ -30,7 +30,7 @@ func (c Cell[V]) Get(t Turn) (v V) {
 
 // Set replaces the value. It needs w.
 func (c Cell[V]) Set(t *WriteTurn, v V) {
-	o := c.open(t, caps.Write)
-	t.setElement(o.h, appendKey(""), encodeElement(o.t.vat.rt, o.elem, v))
+	o := c.open(t, caps.Write, "set")
+	o.set(t, appendKey(""), encodeElement(o.t.vat.rt, o.elem, v, o.via))
 	o.close()
 }

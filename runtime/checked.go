@@ -68,7 +68,11 @@ func (t *WriteTurn) digest(err error) string {
 	}
 	slots := func(ss []objstore.Slot) {
 		for _, s := range ss {
-			fmt.Fprintf(&b, " (%s %x)", name(s.OID), s.Rights)
+			fmt.Fprintf(&b, " (%s %x", name(s.OID), s.Rights)
+			for _, n := range rt.gates.Open(s.Path).Grants() {
+				b.WriteString(" " + name(objstore.OID{Vat: t.r.vat.id, N: n}))
+			}
+			b.WriteByte(')')
 		}
 	}
 	for _, h := range t.wset {
@@ -79,6 +83,9 @@ func (t *WriteTurn) digest(err error) string {
 	}
 	for _, c := range t.elems {
 		key, _ := objstore.ParseKey(c.now.key)
+		if key.OID == rt.ledger.oid {
+			continue // its keys name new objects, and say no more than their states
+		}
 		fmt.Fprintf(&b, "element %q of %s: dead %v %s", key.Elem, name(key.OID), c.now.dead, showBody(c.now.rec.Body))
 		slots(c.now.rec.Slots)
 		b.WriteByte('\n')

@@ -93,6 +93,11 @@ func (c *collection) key(v caps.Value) (string, error) {
 	return "", &caps.Error{Code: caps.ErrBadArgument, Text: "the keys are of another type than " + v.String()}
 }
 
+// isColl reports whether d is the kind of a collection, whose typed operations are no methods.
+func (rt *Runtime) isColl(d *definition) bool {
+	return d == rt.colls.mapping.def || d == rt.colls.list.def || d == rt.colls.cell.def
+}
+
 // collKinds are the kinds of collections, which come with the runtime.
 type collKinds struct{ mapping, list, cell *KindOf[collection] }
 
@@ -110,11 +115,13 @@ type opened struct {
 	via   caps.Authority
 	state *collection
 	elem  *elemType
+	kind  uint32 // number of its kind row
 }
 
 // openColl finds the collection behind ref and checks authority, kind and types. It fails
 // the turn if anything is wrong: that is a mistake in the program, not a state of the world.
-func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key string, need caps.Rights) opened {
+// op is what a grant's list of methods calls the operation.
+func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key string, need caps.Rights, op string) opened {
 	t := turn.reads()
 	t.check()
 	t.depth++ // until close: a panic in between fails the turn, also if somebody swallows it
@@ -129,14 +136,32 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 	if v.kind.def != kind.def {
 		panic(unwind{otherKind(h, v.kind.name, kind.def.name)})
 	}
-	if !via.Allows(need) {
-		panic(unwind{noRight(&method{op: kind.def.name, need: need}, h, via)})
+	if err := t.allows(h, via, &method{name: op, op: kind.def.name + "." + op, need: need}); err != nil {
+		panic(unwind{err})
 	}
-	o := opened{t, h, via, (*collection)(v.state), elemTypeOf[V](t.vat.rt)}
+	o := opened{t, h, via, (*collection)(v.state), elemTypeOf[V](t.vat.rt), v.kind.no}
 	if o.state.Elem != o.elem.shape || o.state.Key != key {
 		panic(unwind{otherElements(h, o.state, key, o.elem)})
 	}
 	return o
+}
+
+// allows reports why m of h may not be called with authority via.
+func (t *ReadTurn) allows(h *handle, via caps.Authority, m *method) error {
+	if via.Gate != nil {
+		err := via.Gate.Check(m.name)
+		if err == nil {
+			err = t.revokedHere(via.Gate)
+		}
+		if err != nil {
+			t.refused = true
+			return outcome(m.op, h, err)
+		}
+	}
+	if !via.Allows(m.need) {
+		return noRight(m, h, via)
+	}
+	return nil
 }
 
 // close ends what openColl began.

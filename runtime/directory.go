@@ -170,7 +170,7 @@ func (d *directory) put(t *WriteTurn, e dirEntry) error {
 	if _, ok := t.r.element(h, e.Name); !ok {
 		d.Len++
 	}
-	t.setElement(h, e.Name, encodeElement(t.r.vat.rt, elemTypeOf[caps.Ref](t.r.vat.rt), e.Ref))
+	t.setElement(h, e.Name, encodeElement(t.r.vat.rt, elemTypeOf[caps.Ref](t.r.vat.rt), e.Ref, caps.Full()))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"reflect"
+	"strings"
 	"unsafe"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -45,14 +46,44 @@ func (t *ReadTurn) element(h *handle, elem string) (rec objstore.Record, ok bool
 	return rec, ok
 }
 
-// setElement writes an element of h.
+// setElement writes an element of h, a directory or the ledger.
 func (t *WriteTurn) setElement(h *handle, elem string, rec objstore.Record) {
-	t.change(&element{key: objstore.ElementKey(h.oid, elem), rec: rec})
+	t.change(&element{key: objstore.ElementKey(h.oid, elem), rec: rec, kind: h.holderKind(elem)})
 }
 
-// dropElement removes an element of h.
+// dropElement removes an element of h, a directory or the ledger.
 func (t *WriteTurn) dropElement(h *handle, elem string) {
-	t.change(&element{key: objstore.ElementKey(h.oid, elem), dead: true})
+	t.change(&element{key: objstore.ElementKey(h.oid, elem), dead: true, kind: h.holderKind(elem)})
+}
+
+// holderKind is element.kind for elements of a directory or the ledger.
+func (h *handle) holderKind(elem string) uint32 {
+	rt := h.vat.rt
+	switch {
+	case h != rt.ledger:
+		return rt.bound(rt.dirs.def).no
+	case strings.IndexByte("nxut", elem[0]) < 0:
+		return rt.bound(rt.ledgers.def).no
+	}
+	return 0
+}
+
+// set writes an element of a collection.
+func (o *opened) set(t *WriteTurn, elem string, rec objstore.Record) {
+	t.change(&element{key: objstore.ElementKey(o.h.oid, elem), rec: rec, kind: o.holderKind()})
+}
+
+// drop removes an element of a collection.
+func (o *opened) drop(t *WriteTurn, elem string) {
+	t.change(&element{key: objstore.ElementKey(o.h.oid, elem), dead: true, kind: o.holderKind()})
+}
+
+// holderKind is element.kind for elements of the collection.
+func (o *opened) holderKind() uint32 {
+	if o.elem.codec.HasRefs() {
+		return o.kind
+	}
+	return 0
 }
 
 func (t *WriteTurn) change(e *element) {
@@ -177,10 +208,17 @@ func elemTypeOf[V any](rt *Runtime) *elemType {
 	return e
 }
 
-// encodeElement returns v as a record.
-func encodeElement[V any](rt *Runtime, e *elemType, v V) objstore.Record {
+// encodeElement returns v, which came in through via, as a record.
+func encodeElement[V any](rt *Runtime, e *elemType, v V, via caps.Authority) objstore.Record {
 	p := unsafe.Pointer(&v)
-	size, err := e.codec.Seal(p)
+	var err error
+	if e.codec.HasRefs() && via.Narrows() {
+		err = e.codec.Own(p, via.Inward())
+	}
+	size := 0
+	if err == nil {
+		size, err = e.codec.Seal(p)
+	}
 	if err == nil && size > maxState {
 		err = tooLarge("an element of %d bytes; the limit is %d", size, maxState)
 	}
@@ -198,7 +236,7 @@ func encodeElement[V any](rt *Runtime, e *elemType, v V) objstore.Record {
 func decodeElement[V any](rt *Runtime, e *elemType, rec objstore.Record, via caps.Authority) (v V) {
 	p := unsafe.Pointer(&v)
 	err := e.codec.Load(p, rec.Body, rt.refs(rec.Slots))
-	if err == nil && via.Deep && e.codec.HasRefs() {
+	if err == nil && e.codec.HasRefs() && via.Narrows() {
 		err = e.codec.Own(p, via)
 	}
 	if err != nil {

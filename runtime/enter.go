@@ -36,8 +36,10 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if err != nil {
 		return nil, nil, nil, outcome(name, h, err)
 	}
-	m, err = v.kind.find(h, via, name)
-	return ctx, m, nil, err
+	if m, err = v.kind.find(h, via, name); err != nil {
+		return nil, nil, nil, h.vat.told(ctx, name, err)
+	}
+	return ctx, m, nil, nil
 }
 
 // join lets a call into the running turn r; w is r's writing side if the caller has it.
@@ -52,7 +54,11 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if m, err = v.kind.find(h, via, name); err != nil {
+	if m, err = v.kind.find(h, via, name); err == nil && r.w != nil && r.w.seldom != nil {
+		err = r.revokedHere(via.Gate)
+	}
+	if err != nil {
+		r.refused = r.refused || via.Gate != nil
 		return nil, nil, nil, err
 	}
 	if m.need == caps.Read {
@@ -64,8 +70,13 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	return w, m, v.state, nil
 }
 
-// find returns the method if it exists and via allows it.
+// find returns the method if it exists and via allows it. What was revoked says so first.
 func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
+	if via.Gate != nil {
+		if err := via.Gate.Check(name); err != nil {
+			return nil, outcome(b.name+"."+name, h, err)
+		}
+	}
 	if b.def == nil {
 		return nil, unknownKind(h, b, name)
 	}
@@ -197,6 +208,11 @@ func (v *vat) endRead(t *ReadTurn, op string, err error) (again bool, _ error) {
 		return false, &caps.Error{Op: op, Code: ErrTooOld, Text: "what this Relaxed turn read was lost: it could not be written to disk"}
 	case err == nil && (t.depth != 0 || t.spent.Load()&shared != 0):
 		err = turnShared(op)
+	}
+	if t.refused {
+		if lost := v.settled(t.ctx, op); lost != nil {
+			return false, lost
+		}
 	}
 	if err == nil || !t.behind {
 		return false, err

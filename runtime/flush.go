@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	goruntime "runtime"
 	"time"
@@ -23,6 +24,8 @@ type taken struct {
 	counts          map[uint32]int64
 	group           *group
 	bytes           int
+	mark            int64           // for the ledger, if it is news; see (*vat).owe
+	last            bool            // before the world is closed
 	slots           []objstore.Slot // scratch
 	refs            []caps.Ref
 	body            []byte
@@ -35,7 +38,7 @@ func (v *vat) flusher() {
 		select {
 		case <-v.kick:
 		case <-v.closing:
-			v.flush()
+			v.flush(true)
 			return
 		case <-v.soft:
 			select {
@@ -44,13 +47,14 @@ func (v *vat) flusher() {
 			case <-time.After(linger):
 			}
 		}
-		v.flush()
+		v.flush(false)
 	}
 }
 
-// flush makes durable what has been committed, if anything has.
-func (v *vat) flush() {
-	c := v.take()
+// flush makes durable what has been committed, if anything has. The last one before the
+// world is closed also writes what is written only now and then.
+func (v *vat) flush(last bool) {
+	c := v.take(last)
 	if c == nil {
 		return
 	}
@@ -66,13 +70,17 @@ func (v *vat) flush() {
 }
 
 // take ends the running group between two turns.
-func (v *vat) take() *taken {
+func (v *vat) take(last bool) *taken {
 	v.w.lockInternal()
 	defer v.w.unlock()
+	if v.lsn == v.cut && last && v.rt.gates.InUse() && v.writable() {
+		v.lsn++
+	}
 	if v.lsn == v.cut {
 		return nil
 	}
 	c := &taken{
+		mark: v.rt.gates.Latest().UnixNano(), last: last,
 		lsn: v.lsn, base: v.snaps.durable.Load().lsn, next: v.next,
 		dirty: v.dirty, elems: v.young, group: v.group, bytes: v.bytes,
 		counts: make(map[uint32]int64, len(v.recount)),
@@ -94,14 +102,17 @@ func (v *vat) encode(c *taken) *objstore.Batch {
 	b := &objstore.Batch{LSN: c.lsn, Base: c.base, Next: c.next}
 	rows := len(c.dirty) + c.elems.rows.Len()
 	b.Grow(rows, min(v.rowBytes*rows, c.bytes))
+	v.index.begin(v)
 	defer func() { v.rowBytes = b.Size()/max(b.Len(), 1) + 16 }()
 	for _, h := range c.dirty {
 		w := h.at(c.lsn)
 		c.body, c.refs = w.kind.def.codec.Append(c.body[:0], c.refs[:0], w.state)
 		c.slots = v.rt.slots(c.slots[:0], c.refs)
 		b.Put(objstore.ObjectKey(h.oid), objstore.Record{LSN: w.lsn, Kind: w.row, Slots: c.slots, Body: c.body})
+		v.indexState(b, c, h, w)
 	}
 	c.elems.rows.Scan(func(e *element) bool {
+		v.indexElement(b, e)
 		if e.dead {
 			b.Delete(e.key)
 			return true
@@ -114,12 +125,18 @@ func (v *vat) encode(c *taken) *objstore.Batch {
 	for row, n := range c.counts {
 		b.Put(objstore.CountKey(row), objstore.Record{LSN: c.lsn, Body: countBody(n)})
 	}
+	if c.mark > v.marked.Load() {
+		b.Put(objstore.ElementKey(v.rt.ledger.oid, ledgerKey('t')), objstore.Record{LSN: c.lsn, Body: binary.AppendVarint(nil, c.mark)})
+	}
+	v.rt.uses.collect(v.rt, b, c.last)
 	return b
 }
 
 // settle publishes a group that is durable, and tidies up behind it.
 func (v *vat) settle(c *taken) {
 	v.snaps.setDurable(&snapshot{lsn: c.lsn, store: v.store.Snapshot()})
+	v.marked.Store(max(c.mark, v.marked.Load()))
+	v.rt.uses.settled()
 	v.queued.Add(-int64(c.bytes)) // first: those who are woken look at it
 	close(c.group.done)
 	v.stats.group(len(c.dirty), c.elems.rows.Len())
@@ -169,6 +186,7 @@ func (v *vat) rollback(c *taken) {
 	v.dirty, v.bytes, v.group = nil, 0, newGroup()
 	v.old, v.young = newLayer(), newLayer()
 	v.queued.Store(0)
+	v.rt.gates.Reload()
 	if err := v.loadCounts(); err != nil {
 		v.rt.log.Error("counts of objects could not be read again", "err", err)
 	}

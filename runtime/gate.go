@@ -3,6 +3,9 @@ package sturdy
 import (
 	"cmp"
 	"context"
+	"errors"
+
+	"github.com/sturdyrt/sturdy/caps"
 )
 
 // The output gate. A turn may build on another that is committed in memory and not yet on
@@ -49,6 +52,54 @@ func (v *vat) pending() *group {
 	default:
 		return v.flying
 	}
+}
+
+// A refusal is an output, too: that a grant was revoked or ran out is told only when it
+// stays so, whatever happens next.
+
+// owe makes the next group carry the time at which something was seen to have run out, if
+// it is news; with w held.
+func (v *vat) owe() {
+	if v.rt.gates.Latest().UnixNano() > v.marked.Load() && v.lsn == v.cut && v.writable() {
+		v.lsn++
+	}
+}
+
+// writable reports whether a batch can still be made durable: Close lets the last one go.
+func (v *vat) writable() bool {
+	f := v.failed.Load()
+	return f == nil || f.err == error(ErrClosed)
+}
+
+// told returns a refusal when it may be told.
+func (v *vat) told(ctx context.Context, op string, refusal error) error {
+	if errors.Is(refusal, caps.ErrRevoked) {
+		if err := v.settled(ctx, op); err != nil {
+			return err
+		}
+	}
+	return refusal
+}
+
+// settled waits until everything is durable that a refusal can rest on.
+func (v *vat) settled(ctx context.Context, op string) error {
+	if isRelaxed(ctx) {
+		return nil
+	}
+	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+		return notStarted(op, err)
+	}
+	v.owe()
+	g := v.pending()
+	v.w.unlock()
+	if g == nil {
+		return nil
+	}
+	v.wake(v.kick)
+	if err := g.wait(ctx); err != nil {
+		return notStarted(op, err)
+	}
+	return nil
 }
 
 // reply holds back what a turn has come to until it may be told.

@@ -19,6 +19,9 @@ type element struct {
 	lsn  uint64
 	rec  objstore.Record
 	dead bool // the row is deleted, and hides those below
+	// kind is the number of the kind row of the element's owner if its elements can hold
+	// references, so that the index has to follow; else 0.
+	kind uint32
 }
 
 func newLayer() *layer {

@@ -19,13 +19,13 @@ func NewMap[K cmp.Ordered, V any](t *WriteTurn) Map[K, V] {
 	return Map[K, V]{newColl[V](t, t.r.vat.rt.colls.mapping, keyShape[K]())}
 }
 
-func (m Map[K, V]) open(t Turn, need caps.Rights) opened {
-	return openColl[V](t, m.Ref, t.reads().vat.rt.colls.mapping, keyShape[K](), need)
+func (m Map[K, V]) open(t Turn, need caps.Rights, op string) opened {
+	return openColl[V](t, m.Ref, t.reads().vat.rt.colls.mapping, keyShape[K](), need, op)
 }
 
 // Get returns the value of k, if there is one. It needs r.
 func (m Map[K, V]) Get(t Turn, k K) (v V, ok bool) {
-	o := m.open(t, caps.Read)
+	o := m.open(t, caps.Read, "get")
 	rec, ok := o.t.element(o.h, appendKey(k))
 	if ok {
 		v = decodeElement[V](o.t.vat.rt, o.elem, rec, o.via)
@@ -36,29 +36,29 @@ func (m Map[K, V]) Get(t Turn, k K) (v V, ok bool) {
 
 // Put sets the value of k. It needs w.
 func (m Map[K, V]) Put(t *WriteTurn, k K, v V) {
-	o := m.open(t, caps.Write)
+	o := m.open(t, caps.Write, "put")
 	elem := appendKey(k)
 	if _, ok := o.t.element(o.h, elem); !ok {
 		o.resize(1)
 	}
-	t.setElement(o.h, elem, encodeElement(o.t.vat.rt, o.elem, v))
+	o.set(t, elem, encodeElement(o.t.vat.rt, o.elem, v, o.via))
 	o.close()
 }
 
 // Delete removes k, if it is there. It needs w.
 func (m Map[K, V]) Delete(t *WriteTurn, k K) {
-	o := m.open(t, caps.Write)
+	o := m.open(t, caps.Write, "delete")
 	elem := appendKey(k)
 	if _, ok := o.t.element(o.h, elem); ok {
 		o.resize(-1)
-		t.dropElement(o.h, elem)
+		o.drop(t, elem)
 	}
 	o.close()
 }
 
 // Len is the number of entries. It needs r.
 func (m Map[K, V]) Len(t Turn) int {
-	o := m.open(t, caps.Read)
+	o := m.open(t, caps.Read, "len")
 	o.close()
 	return int(o.state.Len)
 }
@@ -77,7 +77,7 @@ func (m Map[K, V]) Range(t Turn, lo, hi K) iter.Seq2[K, V] {
 
 func (m Map[K, V]) entries(t Turn, lo, hi string) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		o := m.open(t, caps.Read)
+		o := m.open(t, caps.Read, "range")
 		o.t.scan(o.h, lo, hi, func(elem string, rec objstore.Record) bool {
 			k, ok := keyOf[K](elem)
 			if !ok {

@@ -3,6 +3,7 @@ package sturdy
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,7 +42,8 @@ func Open(dir string, ks ...Kind) (*Runtime, error) {
 // Open opens the world.
 func (o Options) Open() (*Runtime, error) {
 	o.defaults()
-	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds()}
+	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds()}
+	rt.uses.young = map[uint64]use{}
 	v := &vat{
 		rt: rt, gone: &bound{}, young: newLayer(), old: newLayer(), group: newGroup(),
 		kick: make(chan struct{}, 1), soft: make(chan struct{}, 1),
@@ -101,19 +103,28 @@ func (rt *Runtime) start(o Options) error {
 	if err := v.loadCounts(); err != nil {
 		return err
 	}
-	ds := append(kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell}.definitions(), kinds(o.Kinds).definitions()...)
+	ds := append(rt.own().definitions(), kinds(o.Kinds).definitions()...)
 	written, err := w.bind(ds, func(row uint32) int64 { return v.counts[row] })
 	if err != nil {
 		return err
 	}
+	lineages, known, err := v.readLineages(info)
+	if err != nil {
+		return err
+	}
+	rt.lineages.Store(&lineages)
 	if !o.ReadOnly {
-		if err := v.found(written); err != nil {
+		if err := v.found(written, known); err != nil {
 			return err
 		}
 	} else {
 		v.failed.Store(&stopped{errors.New("the world was opened read-only")})
 	}
 	v.snaps.setDurable(&snapshot{lsn: v.lsn, store: v.store.Snapshot()})
+	rt.worldID = info.World
+	if err := errors.Join(rt.openGates(), rt.openKey(o.Random, o.ReadOnly)); err != nil {
+		return err
+	}
 	rt.root = v.table.get(v, objstore.OID{Vat: v.id, N: rootNumber})
 	if _, err := rt.root.load(); err != nil {
 		return err
@@ -127,9 +138,10 @@ func (rt *Runtime) start(o Options) error {
 // rootNumber is the object number of the root.
 const rootNumber = 1
 
-// found commits the kind rows that are new and, in a new world, the root.
-func (v *vat) found(written []*kindRow) error {
-	b := &objstore.Batch{LSN: v.lsn + 1, Base: v.lsn, Next: max(v.next, rootNumber+1)}
+// found commits the kind rows that are new, the lineages in a world that is new or a copy,
+// and in a new one the root and the ledger.
+func (v *vat) found(written []*kindRow, lineagesKnown bool) error {
+	b := &objstore.Batch{LSN: v.lsn + 1, Base: v.lsn, Next: max(v.next, grantsNumber+1)}
 	for _, row := range written {
 		rec, err := row.record(b.LSN)
 		if err != nil {
@@ -138,13 +150,15 @@ func (v *vat) found(written []*kindRow) error {
 		b.Put(objstore.KindKey(row.no), rec)
 	}
 	if v.next <= rootNumber {
-		d := v.rt.dirs.def
-		w := d.alloc()
-		body, _ := d.codec.Append(nil, nil, w.state)
-		no := v.rt.bound(d).no
-		b.Put(objstore.ObjectKey(objstore.OID{Vat: v.id, N: rootNumber}), objstore.Record{LSN: b.LSN, Kind: no, Body: body})
-		v.counts[no]++
-		b.Put(objstore.CountKey(no), objstore.Record{LSN: b.LSN, Body: countBody(v.counts[no])})
+		v.foundObject(b, rootNumber, v.rt.dirs.def)
+		v.foundObject(b, grantsNumber, v.rt.ledgers.def)
+	}
+	if !lineagesKnown {
+		rec, err := v.rt.lineages.Load().record(b.LSN)
+		if err != nil {
+			return err
+		}
+		b.Put(lineageKey(v), rec)
 	}
 	if b.Len() == 0 {
 		return nil
@@ -153,6 +167,39 @@ func (v *vat) found(written []*kindRow) error {
 		return err
 	}
 	v.lsn, v.cut, v.next = b.LSN, b.LSN, b.Next
+	return nil
+}
+
+// foundObject puts an object with the zero state of its kind into b.
+func (v *vat) foundObject(b *objstore.Batch, n uint64, d *definition) {
+	body, _ := d.codec.Append(nil, nil, d.alloc().state)
+	no := v.rt.bound(d).no
+	b.Put(objstore.ObjectKey(objstore.OID{Vat: v.id, N: n}), objstore.Record{LSN: b.LSN, Kind: no, Body: body})
+	v.counts[no]++
+	b.Put(objstore.CountKey(no), objstore.Record{LSN: b.LSN, Body: countBody(v.counts[no])})
+}
+
+// own are the kinds that come with the runtime.
+func (rt *Runtime) own() kinds {
+	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
+}
+
+// openGates makes the gates; no grant is read.
+func (rt *Runtime) openGates() error {
+	v := rt.vat
+	rt.ledger = v.table.get(v, objstore.OID{Vat: v.id, N: grantsNumber})
+	s := v.snaps.acquire(&v.snaps.durable)
+	defer v.snaps.release(s)
+	rec, ok, err := s.store.Get(objstore.ElementKey(rt.ledger.oid, ledgerKey('t')))
+	if err != nil {
+		return err
+	}
+	var latest time.Time
+	if mark, size := binary.Varint(rec.Body); ok && size > 0 {
+		latest = time.Unix(0, mark)
+		v.marked.Store(mark)
+	}
+	rt.gates = caps.NewGates(rt.readGrant, rt.clock, latest)
 	return nil
 }
 

@@ -98,8 +98,10 @@ func TestADurableReadOfAnObjectThatARelaxedTurnMadeWaitsForIt(t *testing.T) {
 		return nil
 	}))
 	holds(t, ctx, ref, 7)
+	info, err := w.Describe(ctx, ref)
+	must(t, err)
 	w.Crash() // what a durable read has shown is there
-	back, err := w.Object(ctx, "2")
+	back, err := w.Object(ctx, info.ID)
 	must(t, err)
 	holds(t, ctx, back, 7)
 }

@@ -58,7 +58,7 @@ func (rt *Runtime) slots(dst []objstore.Slot, refs []caps.Ref) []objstore.Slot {
 		if a.Deep {
 			rights |= deepBit
 		}
-		dst = append(dst, objstore.Slot{OID: h.oid, Rights: rights})
+		dst = append(dst, objstore.Slot{OID: h.oid, Rights: rights, Path: a.Gate.Path()})
 	}
 	return dst
 }
@@ -70,7 +70,7 @@ func (rt *Runtime) refs(slots []objstore.Slot) []caps.Ref {
 	}
 	refs := make([]caps.Ref, len(slots))
 	for i, s := range slots {
-		a := caps.Authority{Rights: caps.Rights(s.Rights &^ deepBit), Deep: s.Rights&deepBit != 0}
+		a := caps.Authority{Rights: caps.Rights(s.Rights &^ deepBit), Deep: s.Rights&deepBit != 0, Gate: rt.gates.Open(s.Path)}
 		refs[i] = rt.ref(rt.vat.table.get(rt.vat, s.OID), a)
 	}
 	return refs

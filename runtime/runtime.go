@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -24,11 +25,23 @@ type Runtime struct {
 	root    *handle
 	dirs    *KindOf[directory]
 	colls   collKinds
+	grants  *KindOf[grant]
+	ledgers *KindOf[ledger]
+	brands  brandKinds
+	ledger  *handle // the object that lists the grants
+	gates   *caps.Gates
+	uses    uses
+	key     *hostKey // nil in a world that is only read and has none
+	host    string   // in sturdy refs
+	worldID string
+	texts   texts
 	large   sync.Map // *definition -> reported
 	elems   sync.Map // reflect.Type -> *elemType
 	closing sync.Once
 	closed  error
 	watch   *watchdog
+
+	lineages atomic.Pointer[lineages]
 }
 
 // Root is the directory that everything is reachable from, with every right.

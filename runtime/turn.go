@@ -39,6 +39,8 @@ type ReadTurn struct {
 	plain bool
 	// behind: a read turn has met an object that was made after its snapshot.
 	behind bool
+	// refused: a call was, for a grant that is revoked or has run out.
+	refused bool
 }
 
 // Why a turn is spent.
@@ -57,6 +59,8 @@ type WriteTurn struct {
 	first uint64  // the number of the first object it creates
 	bytes int     // of elements written
 	rand  *random // nil until the turn asks for randomness
+	// seldom is nil in most turns, see grant.go.
+	seldom *seldom
 
 	// What follows tells end that the turn has to be run again, and begin what to keep.
 	again  bool
@@ -255,6 +259,11 @@ func (t *WriteTurn) undo() {
 	v := t.r.vat
 	for i := len(t.elems) - 1; i >= 0; i-- {
 		v.young.undo(t.elems[i].now.key, t.elems[i].before)
+	}
+	if t.seldom != nil { // what it granted never was
+		for _, g := range t.seldom.gates {
+			v.rt.gates.Revoke(g.Grants()...)
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ type vat struct {
 	counts  map[uint32]int64
 	recount map[uint32]bool // counts that changed since cut
 
+	marked atomic.Int64 // what the ledger has for gates.Latest, durable; nanoseconds since 1970
+
+	index    indexer       // the flusher's own
 	rowBytes int           // of the last batch, on average; the flusher's own
 	kick     chan struct{} // capacity 1: somebody waits for the running group
 	soft     chan struct{} // capacity 1: the running group has its first turn
@@ -144,6 +147,9 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 	} else {
 		t.undo()
 	}
+	if t.r.refused {
+		v.owe()
+	}
 	t.r.spent.Or(over)
 	v.running.Store(nil)
 	g := v.pending()
@@ -185,6 +191,9 @@ func (v *vat) commit(t *WriteTurn) {
 	for _, c := range t.elems {
 		c.now.lsn = v.lsn
 		v.bytes += len(c.now.key) + len(c.now.rec.Body) + elementOverhead
+	}
+	if t.seldom != nil && len(t.seldom.revoked) > 0 {
+		v.rt.gates.Revoke(t.seldom.revoked...) // last: they are published as revoked
 	}
 	v.queued.Add(int64(v.bytes - bytes))
 	if first {

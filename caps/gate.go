@@ -1,0 +1,313 @@
+package caps
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Gate is what stands between a granted Ref and its object: the grants that the Ref came
+// through. A Ref that was granted has the gate of that grant, behind which stand the grants
+// above it; a Ref that has also crossed membranes has a gate of several parts. Nothing of a
+// grant is loaded before the gate is first checked.
+//
+// A check costs two loads while nothing has been revoked: a gate remembers the epoch in
+// which it found its whole path alive, and whoever revokes a grant begins a new epoch. So
+// revoking costs the same however many Refs hang below, and reaches those that are in a
+// file. Marking the subtree instead would have to find it. Safe for concurrent use.
+type Gate struct {
+	home   *Gates
+	path   string // the numbers of the parts, see pass; Invariant: sorted, none twice
+	okAt   atomic.Uint64
+	facts  atomic.Pointer[facts] // nil: not loaded yet
+	uses   atomic.Int64          // since they were last collected; of a single grant
+	usedAt int64                 // first of those uses; guarded by home.mu
+}
+
+// Granted is what a grant says, as its host keeps it.
+type Granted struct {
+	// Authority is that of the Ref that was granted. Its Gate is what stands above.
+	Authority Authority
+	Only      []string // nil: every method
+	Until     time.Time
+	Deep      bool
+	Revoked   bool
+	For       string
+}
+
+// facts are what a gate comes to. Invariant: they do not change; a revocation replaces them.
+type facts struct {
+	parts   []pass // of a gate of several; else nil
+	parent  *Gate  // above a single grant; nil at the top
+	revoked bool
+	until   int64    // the earliest on the whole path, in nanoseconds since 1970; 0: never
+	limited bool     // only counts
+	only    []string // the methods that every grant of the path allows
+	covers  []pass   // the membranes that results come out through
+	inward  *Gate    // through which arguments go in; nil if there are no membranes
+	rights  Authority
+	depth   int
+	label   string
+}
+
+// pass is one crossing: out of what a grant covers, or into it. Its number is that of the
+// grant, doubled, plus one if in.
+type pass struct {
+	gate *Gate // of the single grant
+	in   bool
+}
+
+const (
+	// maxGrants is how many grants may stand above each other.
+	maxGrants = 64
+	// maxParts is how many membranes a Ref may have crossed that do not contain each other.
+	maxParts = 16
+)
+
+// Check reports why method may not be called through g: ErrRevoked, ErrNoMethod, or what
+// keeps the grant from being read. A nil gate stops nothing. It counts as a use.
+func (g *Gate) Check(method string) error {
+	if g == nil {
+		return nil
+	}
+	f := g.facts.Load()
+	if f == nil || g.okAt.Load() != g.home.epoch.Load() {
+		var err error
+		if f, err = g.alive(); err != nil {
+			return err
+		}
+	}
+	if f.until != 0 && g.home.now() >= f.until {
+		return g.expired(f)
+	}
+	if f.limited && !slices.Contains(f.only, method) {
+		return g.hidden(f, method)
+	}
+	if f.parts == nil {
+		if g.uses.Add(1) == 1 {
+			g.home.touch(g)
+		}
+		return nil
+	}
+	g.useParts(f)
+	return nil
+}
+
+func (g *Gate) useParts(f *facts) {
+	for _, p := range f.parts {
+		if p.gate.uses.Add(1) == 1 {
+			g.home.touch(p.gate)
+		}
+	}
+}
+
+// Alive is Check without a method: it reports whether a grant on the path was revoked or ran
+// out, and counts as no use.
+func (g *Gate) Alive() error {
+	if g == nil {
+		return nil
+	}
+	f, err := g.alive()
+	if err == nil && f.until != 0 && g.home.now() >= f.until {
+		return g.expired(f)
+	}
+	return err
+}
+
+// alive walks up the path, unless that was done in this epoch.
+func (g *Gate) alive() (*facts, error) {
+	for {
+		epoch := g.home.epoch.Load()
+		dead, err := g.walk(epoch)
+		switch {
+		case err != nil:
+			return nil, err
+		case dead != nil:
+			return nil, g.revokedError(dead)
+		}
+		if f := g.facts.Load(); f != nil && g.okAt.Load() == epoch {
+			return f, nil
+		}
+	}
+}
+
+// walk returns the gate on the path that is revoked, or nil. The epoch is that from before
+// anything was looked at: what is revoked meanwhile has begun a later one.
+func (g *Gate) walk(epoch uint64) (dead *Gate, err error) {
+	f, err := g.load()
+	if err != nil || g.okAt.Load() == epoch {
+		return nil, err
+	}
+	if f.revoked {
+		return g, nil
+	}
+	if f.parent != nil {
+		dead, err = f.parent.walk(epoch)
+	}
+	for i := 0; i < len(f.parts) && dead == nil && err == nil; i++ {
+		dead, err = f.parts[i].gate.walk(epoch)
+	}
+	if dead == nil && err == nil {
+		g.okAt.Store(epoch)
+	}
+	return dead, err
+}
+
+// Under reports whether the grant of that number is on g's path. What cannot be read is
+// taken to be.
+func (g *Gate) Under(grant uint64) bool {
+	if g == nil {
+		return false
+	}
+	if slices.Contains(g.Grants(), grant) {
+		return true
+	}
+	f, err := g.load()
+	if err != nil {
+		return true
+	}
+	return f.parent.Under(grant) || slices.ContainsFunc(f.parts, func(p pass) bool { return p.gate.Under(grant) })
+}
+
+// Depth is how many grants stand on the longest path up; 0 for a nil gate.
+func (g *Gate) Depth() (int, error) {
+	if g == nil {
+		return 0, nil
+	}
+	f, err := g.load()
+	if err != nil {
+		return 0, err
+	}
+	return f.depth, nil
+}
+
+// Methods returns the methods that the whole path allows; limited is false if it allows all.
+func (g *Gate) Methods() (only []string, limited bool) {
+	if g == nil {
+		return nil, false
+	}
+	f, err := g.load()
+	if err != nil {
+		return nil, true
+	}
+	return slices.Clone(f.only), f.limited
+}
+
+// Until is when the path runs out; zero: never.
+func (g *Gate) Until() time.Time {
+	if g == nil {
+		return time.Time{}
+	}
+	if f, err := g.load(); err == nil && f.until != 0 {
+		return time.Unix(0, f.until).UTC()
+	}
+	return time.Time{}
+}
+
+// Grants returns the numbers of the grants that the Ref itself came through, not of those
+// above them.
+func (g *Gate) Grants() (numbers []uint64) {
+	for _, n := range passes(g.Path()) {
+		numbers = append(numbers, n>>1)
+	}
+	return slices.Compact(numbers)
+}
+
+// Path is the stored form of the gate, empty for nil. Gates.Open is the inverse.
+func (g *Gate) Path() string {
+	if g == nil {
+		return ""
+	}
+	return g.path
+}
+
+// passes decodes a path; what is malformed ends it.
+func passes(path string) (ns []uint64) {
+	for b := []byte(path); len(b) > 0; {
+		n, size := binary.Uvarint(b)
+		if size <= 0 {
+			break
+		}
+		ns, b = append(ns, n), b[size:]
+	}
+	return ns
+}
+
+// pathOf is the path of sorted numbers.
+func pathOf(ns []uint64) string {
+	var b []byte
+	for _, n := range ns {
+		b = binary.AppendUvarint(b, n)
+	}
+	return string(b)
+}
+
+// cross returns what is left of a when it crosses the membranes that g's results come out
+// through. Crossing a membrane outwards puts it under the membrane's grant, or takes it back
+// to where it came in; crossing it inwards marks it, so that what is handed to it later
+// comes out through the same membrane. So a callback is no hole.
+func (g *Gate) cross(a Authority) Authority {
+	f, err := g.load()
+	if err != nil {
+		return Authority{}
+	}
+	for _, p := range f.covers {
+		if a = p.cross(a); a.Rights == 0 {
+			break
+		}
+	}
+	return a
+}
+
+func (p pass) cross(a Authority) Authority {
+	out, in := p.number()&^1, p.number()|1
+	was := passes(a.Gate.Path())
+	switch {
+	case p.in && slices.Contains(was, out):
+		return a // coming home: it is under the membrane already
+	case !p.in && slices.Contains(was, in):
+		ns := slices.DeleteFunc(was, func(n uint64) bool { return n == in })
+		a.Gate = p.gate.home.open(ns)
+		return a
+	}
+	if !p.in {
+		f, err := p.gate.load()
+		if err != nil {
+			return Authority{}
+		}
+		if a.Rights &= f.rights.Rights; f.rights.Deep {
+			a = a.Attenuate(Read)
+		}
+	}
+	if slices.Contains(was, p.number()) {
+		return a
+	}
+	if len(was) == maxParts {
+		return Authority{}
+	}
+	at, _ := slices.BinarySearch(was, p.number())
+	a.Gate = p.gate.home.open(slices.Insert(was, at, p.number()))
+	return a
+}
+
+func (p pass) number() uint64 {
+	n := passes(p.gate.path)[0]
+	if p.in {
+		n |= 1
+	}
+	return n
+}
+
+// String says which grants these are, for errors: "grant 1c for auditor".
+func (g *Gate) String() string {
+	if g == nil {
+		return "no grant"
+	}
+	var texts []string
+	for _, n := range g.Grants() {
+		texts = append(texts, g.home.grant(n).title())
+	}
+	return strings.Join(texts, " and ")
+}

@@ -1,0 +1,63 @@
+package caps
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What a holder is told of the grants that stop him: those that his Ref itself came through
+// by number and purpose, those above them not at all. They are somebody else's affair.
+
+func (g *Gate) revokedError(dead *Gate) error {
+	text := "revoked: " + g.String()
+	if dead != g && !g.isPart(dead) {
+		text = "revoked: a grant above " + g.String()
+	}
+	return &Error{Code: ErrRevoked, Text: text + " was taken back"}
+}
+
+func (g *Gate) isPart(o *Gate) bool {
+	f := g.facts.Load()
+	if f == nil {
+		return false
+	}
+	for _, p := range f.parts {
+		if p.gate == o {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *Gate) expired(f *facts) error {
+	g.home.seen(g.home.now())
+	return &Error{Code: ErrRevoked, Text: fmt.Sprintf("revoked: %s ran out at %s", g, timeText(f.until))}
+}
+
+func (g *Gate) hidden(f *facts, method string) error {
+	allows := "nothing"
+	if len(f.only) > 0 {
+		allows = strings.Join(f.only, ", ")
+	}
+	return &Error{Code: ErrNoMethod, Text: fmt.Sprintf("%s is not among what %s allows: %s", method, g, allows)}
+}
+
+func (g *Gate) damaged(what string) error {
+	return &Error{Code: ErrDamaged, Text: "damaged: " + g.String() + ": " + what}
+}
+
+// title is one grant's number and purpose, "grant 1c for auditor", and its time.
+func (g *Gate) title() string {
+	text := fmt.Sprintf("grant %x", passes(g.path)[0]>>1)
+	f := g.facts.Load()
+	if f == nil {
+		return text
+	}
+	if f.label != "" {
+		text += fmt.Sprintf(" for %q", f.label)
+	}
+	return text
+}
+
+func timeText(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }

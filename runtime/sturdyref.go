@@ -1,0 +1,130 @@
+package sturdy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// A sturdy ref names a grant and proves the right to it with a secret that the host derives
+// from its key whenever it is asked: nothing of it is stored. A weaker text, made by whoever
+// held a stronger one, proves the same and lists what was given up. Fewer rights need no
+// record; fewer methods or an earlier end become a grant below the first, made when the text
+// is first restored, so that Refs under it can be stored, listed and revoked.
+
+// Save grants ref under terms and returns the grant as text: whoever has the text has the
+// authority. The secret is not stored; a text that is lost cannot be told again. With a turn
+// as ctx the grant is part of that turn.
+func (rt *Runtime) Save(ctx context.Context, ref caps.Ref, terms caps.Terms) (s caps.SturdyRef, g Grant, err error) {
+	if rt.key == nil {
+		return s, g, noKey("save")
+	}
+	err = rt.Update(ctx, func(t *WriteTurn) error {
+		_, g = t.Grant(ref, terms)
+		return nil
+	})
+	if err != nil {
+		return s, Grant{}, err
+	}
+	h, _, _ := rt.open(g.Ref)
+	s, err = caps.NewSturdyRef(rt.host, h.oid.N, rt.secret(h.oid.N))
+	return s, g, err
+}
+
+// secret is what the sturdy ref of a grant proves that somebody knows.
+func (rt *Runtime) secret(n uint64) []byte {
+	return rt.key.root(rt.worldID, rt.lineages.Load().of(n), n)
+}
+
+// Restore turns a text back into a capability. ErrRevoked says that it opens nothing: not
+// whether it is wrong, was revoked or has run out, which is nobody's business who does not
+// hold the grant. Texts of other hosts are ErrNotDelivered.
+//
+// A world that was copied refuses the texts of the original, until Adopt: it cannot know
+// which of them have been revoked there since.
+func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
+	switch {
+	case s.IsZero():
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNull, Text: "the zero SturdyRef opens nothing; ParseSturdyRef makes one of a text"}
+	case rt.key == nil:
+		return caps.Ref{}, noKey("restore")
+	case s.Host() != rt.host:
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s", s.Host(), rt.host)}
+	}
+	turn, _ := turnOf(ctx)
+	if turn != nil {
+		if err := turn.usableIn(rt); err != nil {
+			return caps.Ref{}, err
+		}
+	}
+	sum := sha256.Sum256([]byte(s.Reveal()))
+	ref, cached := rt.texts.get(sum)
+	if !cached {
+		var err error
+		if ref, err = rt.restore(ctx, s); err != nil {
+			return caps.Ref{}, rt.refuse(ctx, turn, err)
+		}
+	}
+	_, a, _ := rt.open(ref)
+	if err := a.Gate.Alive(); err != nil {
+		rt.texts.drop(sum)
+		return caps.Ref{}, rt.refuse(ctx, turn, err)
+	}
+	if turn == nil && !cached { // what a turn restores may be a grant that it makes and that never was
+		rt.texts.put(sum, ref)
+	}
+	return ref, nil
+}
+
+// errOpensNothing is a text that proves nothing.
+var errOpensNothing = errors.New("opens nothing")
+
+// refuse makes one error of everything that must not be told apart.
+func (rt *Runtime) refuse(ctx context.Context, turn *ReadTurn, err error) error {
+	refusal := &caps.Error{Op: "restore", Code: caps.ErrRevoked, Text: "this sturdy ref opens nothing here: it is wrong, was revoked or has run out"}
+	switch {
+	case errors.Is(err, errOpensNothing):
+		return refusal
+	case !errors.Is(err, caps.ErrRevoked):
+		return err
+	case turn != nil:
+		turn.refused = true
+		return refusal
+	}
+	return rt.vat.told(ctx, "restore", refusal)
+}
+
+// restore is Restore of a text that was not seen lately. Nothing is looked up before the
+// secret has been found right.
+func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
+	n := s.Grant()
+	if !s.Opens(rt.secret(n)) {
+		return caps.Ref{}, errOpensNothing
+	}
+	h := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n})
+	v, err := h.load()
+	if err != nil {
+		return caps.Ref{}, err
+	}
+	if v.kind.def != rt.grants.def {
+		return caps.Ref{}, errOpensNothing
+	}
+	g := (*grant)(v.state)
+	of, a, _ := rt.open(g.Object)
+	a.Gate = rt.gates.Grant(n)
+	if err := a.Gate.Alive(); err != nil {
+		return caps.Ref{}, err
+	}
+	narrow, terms := s.Narrow(a)
+	if terms.Only != nil || !terms.Until.IsZero() {
+		terms.For = g.For
+		if narrow.Gate, err = rt.weaker(ctx, n, rt.ref(of, a), terms); err != nil {
+			return caps.Ref{}, err
+		}
+	}
+	return rt.ref(of, narrow), nil
+}

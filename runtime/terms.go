@@ -1,0 +1,65 @@
+package sturdy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// Limits on the terms of a grant.
+const (
+	maxPurpose = 256 // bytes of Terms.For
+	maxOnly    = 64  // methods in Terms.Only
+)
+
+// terms checks the terms on which h is granted with authority a.
+func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms) (says caps.Granted, err error) {
+	bad := func(format string, args ...any) (caps.Granted, error) {
+		return says, &caps.Error{Op: "grant", Object: h.name(), Code: caps.ErrBadArgument, Text: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case len(terms.For) > maxPurpose || !utf8.ValidString(terms.For):
+		return bad("the purpose of a grant is UTF-8 of at most %d bytes", maxPurpose)
+	case len(terms.Only) > maxOnly:
+		return bad("a grant names at most %d methods; attenuate the reference instead", maxOnly)
+	case !terms.Until.IsZero() && !terms.Until.After(t.Now()):
+		return bad("a grant until %s has run out before it is made; it is %s", terms.Until.UTC().Format(time.RFC3339), t.Now().Format(time.RFC3339))
+	case !terms.Until.IsZero() && terms.Until.Year() > maxYear:
+		return bad("a grant runs out before the year %d, or with a zero Until not at all", maxYear)
+	}
+	says = caps.Granted{Authority: a, Deep: terms.Deep, For: terms.For}
+	if !terms.Until.IsZero() {
+		says.Until = terms.Until.Round(0).UTC()
+	}
+	for _, m := range terms.Only {
+		if m == nil || m.Name() == "" {
+			return bad("a method of Only has no name")
+		}
+		if err := t.knows(h, m.Name(), terms.Deep); err != nil {
+			return says, err
+		}
+		says.Only = append(says.Only, m.Name())
+	}
+	slices.Sort(says.Only)
+	says.Only = slices.Compact(says.Only)
+	return says, nil
+}
+
+// maxYear bounds times that are kept as nanoseconds.
+const maxYear = 2200
+
+// knows refuses a method that h does not have: a list that allows nothing is a slip. What a
+// membrane covers may be of any kind.
+func (t *WriteTurn) knows(h *handle, method string, membrane bool) error {
+	v, err := t.r.state(h)
+	if err != nil || membrane || v.kind.def == nil || t.r.vat.rt.isColl(v.kind.def) {
+		return err
+	}
+	if v.kind.def.method(method) == nil {
+		return noMethod(h, v.kind.def, method)
+	}
+	return nil
+}
