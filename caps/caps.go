@@ -114,7 +114,12 @@ type Target interface {
 	Deliver(ctx context.Context, via Ref, m Message) (Reply, error)
 }
 
-// Local is a Target in this process that can be called without encoding anything.
+// TurnKey is the key under which a context that is a turn has a func(Ref) error: it says why
+// a Ref may not be called from that turn. Who is called there is handed the turn.
+type TurnKey struct{}
+
+// Local is a Target in this process that can be called without encoding anything. It is
+// handed the caller's context, also a turn: only trusted code implements one.
 type Local interface {
 	Target
 	// Enter checks the authority and finds the method. Frame.Entry is called next, on the

@@ -55,10 +55,22 @@
 // that are missing become zero. It refuses fields it does not know, fields and keys that are
 // there twice, and everything that the table does not have. Value reads bin as []byte.
 //
+// # Authority
+//
+// A Ref is an object and an [Authority]: rights, whether it is deep, and the [Gate] of the
+// grants it came through. Attenuating makes no record. A grant does, and is the host's to
+// keep; this package has what follows from the records, without knowing where they are:
+// gate.go whether a call may come through and what is left of what crosses a membrane,
+// gates.go the gates of one host. Authorities are combined in one place, [Authority].Through:
+// for results as they are, for arguments by way of [Authority].Inward.
+//
+// A [SturdyRef] is a grant as text. It can be made weaker by whoever has it, as each tag is
+// the key for the next; the construction is that of macaroons (Birgisson et al., 2014).
+//
 // # Where it stands
 //
-// caps.go has all nouns; authority.go, ref.go, maker.go and error.go what they do; method.go
-// the calls. The codec: plan.go and compile.go (types), refuse.go (what is wrong with them),
+// caps.go has all nouns; authority.go, ref.go, maker.go and error.go what they do; gate.go,
+// gates.go and gate_text.go grants; sturdyref.go and sturdytext.go texts; method.go the calls. The codec: plan.go and compile.go (types), refuse.go (what is wrong with them),
 // own.go (copies), seal.go (bounds), encode.go and forms.go (writing), scan.go (what is
 // hostile), head.go, decode.go and structs.go (reading), fault.go (where it is wrong),
 // shape.go (types as data), value.go and text.go (values without types).

@@ -67,8 +67,11 @@ const (
 )
 
 // Check reports why method may not be called through g: ErrRevoked, ErrNoMethod, or what
-// keeps the grant from being read. A nil gate stops nothing. It counts as a use.
-func (g *Gate) Check(method string) error {
+// keeps the grant from being read. A nil gate stops nothing.
+//
+// now is the time in nanoseconds since 1970, read from the clock if it is 0 and needed. So a
+// turn asks the clock once: whether a grant has run out is judged by the turn's time.
+func (g *Gate) Check(method string, now *int64) error {
 	if g == nil {
 		return nil
 	}
@@ -79,38 +82,37 @@ func (g *Gate) Check(method string) error {
 			return err
 		}
 	}
-	if f.until != 0 && g.home.now() >= f.until {
+	if f.until != 0 && g.home.reached(f.until, now) {
 		return g.expired(f)
 	}
 	if f.limited && !slices.Contains(f.only, method) {
 		return g.hidden(f, method)
 	}
-	if f.parts == nil {
-		if g.uses.Add(1) == 1 {
-			g.home.touch(g)
-		}
-		return nil
-	}
-	g.useParts(f)
 	return nil
 }
 
-func (g *Gate) useParts(f *facts) {
+// Use counts calls that came through g, which has been checked.
+func (g *Gate) Use(calls int64) {
+	f, err := g.load()
+	if err != nil {
+		return
+	}
+	if f.parts == nil && g.uses.Add(calls) == calls {
+		g.home.touch(g)
+	}
 	for _, p := range f.parts {
-		if p.gate.uses.Add(1) == 1 {
-			g.home.touch(p.gate)
-		}
+		p.gate.Use(calls)
 	}
 }
 
 // Alive is Check without a method: it reports whether a grant on the path was revoked or ran
-// out, and counts as no use.
+// out.
 func (g *Gate) Alive() error {
 	if g == nil {
 		return nil
 	}
 	f, err := g.alive()
-	if err == nil && f.until != 0 && g.home.now() >= f.until {
+	if now := int64(0); err == nil && f.until != 0 && g.home.reached(f.until, &now) {
 		return g.expired(f)
 	}
 	return err
@@ -215,6 +217,9 @@ func (g *Gate) Grants() (numbers []uint64) {
 	return slices.Compact(numbers)
 }
 
+// Of reports whether g is one of gs, which can store it. A nil gate is.
+func (g *Gate) Of(gs *Gates) bool { return g == nil || g.home == gs }
+
 // Path is the stored form of the gate, empty for nil. Gates.Open is the inverse.
 func (g *Gate) Path() string {
 	if g == nil {
@@ -245,12 +250,18 @@ func pathOf(ns []uint64) string {
 }
 
 // cross returns what is left of a when it crosses the membranes that g's results come out
-// through. Crossing a membrane outwards puts it under the membrane's grant, or takes it back
-// to where it came in; crossing it inwards marks it, so that what is handed to it later
-// comes out through the same membrane. So a callback is no hole.
+// through. What crosses a membrane outwards is under its grant from then on, whatever it is
+// and wherever it came from. What crosses inwards is marked, so that what is handed to it
+// later comes out through the same membrane: a callback is no hole.
+//
+// Rejected: to give back as it was what had come in, as membranes between two programs do.
+// Here inside and outside are parties of one world, and somebody inside may hold a Ref of the
+// outside; what he passes through it would be taken for a thing of the outside's.
+//
+// A Ref under grants of another host loses what it had: their numbers mean nothing here.
 func (g *Gate) cross(a Authority) Authority {
 	f, err := g.load()
-	if err != nil {
+	if err != nil || a.Gate != nil && a.Gate.home != g.home {
 		return Authority{}
 	}
 	for _, p := range f.covers {
@@ -262,16 +273,6 @@ func (g *Gate) cross(a Authority) Authority {
 }
 
 func (p pass) cross(a Authority) Authority {
-	out, in := p.number()&^1, p.number()|1
-	was := passes(a.Gate.Path())
-	switch {
-	case p.in && slices.Contains(was, out):
-		return a // coming home: it is under the membrane already
-	case !p.in && slices.Contains(was, in):
-		ns := slices.DeleteFunc(was, func(n uint64) bool { return n == in })
-		a.Gate = p.gate.home.open(ns)
-		return a
-	}
 	if !p.in {
 		f, err := p.gate.load()
 		if err != nil {
@@ -281,13 +282,14 @@ func (p pass) cross(a Authority) Authority {
 			a = a.Attenuate(Read)
 		}
 	}
-	if slices.Contains(was, p.number()) {
+	was := passes(a.Gate.Path())
+	at, crossed := slices.BinarySearch(was, p.number())
+	switch {
+	case crossed:
 		return a
-	}
-	if len(was) == maxParts {
+	case len(was) == maxParts:
 		return Authority{}
 	}
-	at, _ := slices.BinarySearch(was, p.number())
 	a.Gate = p.gate.home.open(slices.Insert(was, at, p.number()))
 	return a
 }

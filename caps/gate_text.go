@@ -31,7 +31,6 @@ func (g *Gate) isPart(o *Gate) bool {
 }
 
 func (g *Gate) expired(f *facts) error {
-	g.home.seen(g.home.now())
 	return &Error{Code: ErrRevoked, Text: fmt.Sprintf("revoked: %s ran out at %s", g, timeText(f.until))}
 }
 

@@ -129,15 +129,19 @@ func (gs *Gates) Latest() time.Time {
 	return time.Time{}
 }
 
-func (gs *Gates) now() int64 { return max(gs.clock().UnixNano(), gs.latest.Load()) }
-
-// seen notes that something was told to have run out at now.
-func (gs *Gates) seen(now int64) {
-	for was := gs.latest.Load(); was < now; was = gs.latest.Load() {
-		if gs.latest.CompareAndSwap(was, now) {
-			return
-		}
+// reached reports whether until is past, and remembers it if so.
+func (gs *Gates) reached(until int64, now *int64) bool {
+	if *now == 0 {
+		*now = gs.clock().UnixNano()
 	}
+	latest := gs.latest.Load()
+	if max(*now, latest) < until {
+		return false
+	}
+	for latest < *now && !gs.latest.CompareAndSwap(latest, *now) {
+		latest = gs.latest.Load()
+	}
+	return true
 }
 
 func (gs *Gates) touch(g *Gate) {

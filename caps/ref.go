@@ -50,6 +50,11 @@ func (r Ref) Deliver(ctx context.Context, m Message) (Reply, error) {
 		return Reply{}, nullError(m.Method)
 	}
 	m.To = r
+	if may, ok := ctx.Value(TurnKey{}).(func(Ref) error); ok {
+		if err := may(r); err != nil {
+			return Reply{}, err
+		}
+	}
 	return r.target.Deliver(ctx, r, m)
 }
 

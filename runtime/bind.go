@@ -47,8 +47,6 @@ type typed[A, R any] struct {
 	arg, result *caps.Codec
 	// copies: A or R can share memory, so they have to be copied on their way.
 	copies bool
-	// refs: A or R can hold Refs, which change on their way through a membrane.
-	refs bool
 }
 
 func newTyped[A, R any](d *definition, name string, need caps.Rights) (*typed[A, R], bool) {
@@ -65,7 +63,7 @@ func newTyped[A, R any](d *definition, name string, need caps.Rights) (*typed[A,
 	}
 	m := &method{name: name, need: need, arg: arg, result: result}
 	d.add(m)
-	return &typed[A, R]{m, arg, result, !arg.Flat() || !result.Flat(), arg.HasRefs() || result.HasRefs()}, true
+	return &typed[A, R]{m, arg, result, !arg.Flat() || !result.Flat()}, true
 }
 
 // take makes an argument the callee's own.
@@ -115,15 +113,12 @@ func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
-	if b.copies || t.gid != 0 || b.refs && via.Narrows() {
+	if b.copies || t.gid != 0 || via.Narrows() {
 		return b.copying(t, h, state, via, a)
 	}
 	defer t.restore(t.enter(h))
 	r, err = b.body((*S)(state), t, a)
 	t.depth--
-	if err != nil && via.Narrows() {
-		err = outcome(b.method.op, h, err) // an error of the method's own could hold a Ref
-	}
 	return r, err
 }
 
@@ -132,6 +127,9 @@ func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer,
 func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
 	if err := b.take(&a, via); err != nil {
 		return r, err
+	}
+	if via.Narrows() {
+		defer t.muffle(b.method.op, h)
 	}
 	defer t.restore(t.enter(h))
 	if t.gid == 0 {
@@ -147,7 +145,7 @@ func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer
 	case err == nil:
 		err = b.give(&r, via)
 	case via.Narrows():
-		err = outcome(b.method.op, h, err)
+		err = outcome(b.method.op, h, err) // an error of the method's own could hold a Ref
 	}
 	return r, err
 }
@@ -213,7 +211,7 @@ func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
-	if b.copies || b.refs && via.Narrows() {
+	if b.copies || via.Narrows() {
 		return b.copying(t, h, via, a)
 	}
 	s, err := t.own(h)
@@ -223,9 +221,6 @@ func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority,
 	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)
 	t.r.depth--
-	if err != nil && via.Narrows() {
-		err = outcome(b.method.op, h, err)
-	}
 	return r, err
 }
 
@@ -237,6 +232,9 @@ func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, via caps.Authority
 	s, err := t.own(h)
 	if err != nil {
 		return r, err
+	}
+	if via.Narrows() {
+		defer t.r.muffle(b.method.op, h)
 	}
 	defer t.r.restore(t.r.enter(h))
 	r, err = b.body((*S)(s), t, a)

@@ -86,7 +86,8 @@ func (s Sealer) Seal(ctx context.Context, v caps.Value) (caps.Ref, error) {
 
 // Unseal returns what box holds. It needs r, and box has to carry r, too, and be alive, and
 // be allowed "unseal" by the grants it came through. What comes out is seen through box and
-// then through u: it is read-only if either is deep, and under the membranes of both.
+// then through u: it is read-only if either is deep, and under the membranes of both. As a
+// box carries r, a Deep grant of the box itself gives no more than r to what is in it.
 // ErrBadArgument says that box is not a box of this brand; it does not tell of which it is.
 func (u Unsealer) Unseal(ctx context.Context, box caps.Ref) (caps.Value, error) {
 	return unsealerUnseal.Call(ctx, u.Ref, box)

@@ -93,9 +93,10 @@ func (c *collection) key(v caps.Value) (string, error) {
 	return "", &caps.Error{Code: caps.ErrBadArgument, Text: "the keys are of another type than " + v.String()}
 }
 
-// isColl reports whether d is the kind of a collection, whose typed operations are no methods.
-func (rt *Runtime) isColl(d *definition) bool {
-	return d == rt.colls.mapping.def || d == rt.colls.list.def || d == rt.colls.cell.def
+// hasTyped reports whether d is a kind with typed operations that are no methods: a
+// collection, or a box.
+func (rt *Runtime) hasTyped(d *definition) bool {
+	return d == rt.colls.mapping.def || d == rt.colls.list.def || d == rt.colls.cell.def || d == rt.brands.box.def
 }
 
 // collKinds are the kinds of collections, which come with the runtime.
@@ -149,19 +150,30 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 // allows reports why m of h may not be called with authority via.
 func (t *ReadTurn) allows(h *handle, via caps.Authority, m *method) error {
 	if via.Gate != nil {
-		err := via.Gate.Check(m.name)
+		err := t.revokedHere(via.Gate)
 		if err == nil {
-			err = t.revokedHere(via.Gate)
+			err = via.Gate.Check(m.name, &t.now)
 		}
 		if err != nil {
 			t.refused = true
 			return outcome(m.op, h, err)
 		}
+		t.use(via.Gate)
 	}
 	if !via.Allows(m.need) {
 		return noRight(m, h, via)
 	}
 	return nil
+}
+
+// scan is ReadTurn.scan that ends the turn when the grants of the Ref end.
+func (o *opened) scan(lo, hi string, yield func(elem string, rec objstore.Record) bool) {
+	o.t.scan(o.h, lo, hi, func(elem string, rec objstore.Record) bool {
+		if err := o.t.alive(o.via); err != nil {
+			panic(unwind{outcome("range", o.h, err)})
+		}
+		return yield(elem, rec)
+	})
 }
 
 // close ends what openColl began.

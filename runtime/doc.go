@@ -32,6 +32,51 @@
 //     copied whole by each turn that writes it. Keep what grows in a [Map] or a [List].
 //   - There is no delete. Drop the references.
 //
+// # Authority
+//
+// [WriteTurn.Grant] gives somebody a Ref that can be taken back; [Runtime.Save] gives it as
+// text. A grant stands below those that the granted Ref had come through: a tree of objects
+// of kind sturdy/grant. A Ref is (object, rights, deep, grants); what it allows is
+//
+//	its rights, and every grant on the way up alive, in time, and naming the method
+//
+// judged at the object, at each call, and once more before the reply leaves. A facet is a
+// grant with Only, a caretaker a grant, a membrane one with Deep.
+//
+// Rules for who uses them:
+//
+//   - Whatever comes out through a membrane is under it: results, elements, what is handed to
+//     a callback that went in. Its rights and Only hold for that, too.
+//   - Revoking shows in its own turn at once, and everywhere when it commits, before it is on
+//     disk; whoever is refused because of it is told when it is. What a turn grants is of use
+//     in that turn. If the turn fails, neither ever was.
+//   - Whether a grant has run out is judged by the turn's time, for a turn of one's own also
+//     when it ends. What was told to have run out stays so when the clock goes back.
+//   - [Runtime.Holders], [Runtime.Breaks], [Runtime.Grants] and [Runtime.Expiring] answer who
+//     can reach what, from an index of references that each group carries along.
+//   - Holding a *Runtime is the operator's authority: it can reach every object.
+//
+// One revocation, walked through:
+//
+//	Grant.Revoke, (*grant).revoke      an ordinary write of the grant's object
+//	(*WriteTurn).seldom                this turn sees it from here on: revokedHere
+//	(*vat).commit                      the object is published as revoked; then
+//	(*caps.Gates).Revoke               its gate, if it is in memory, is; a new epoch begins
+//	(*caps.Gate).Check                 every gate looks up its path again, once, when it is used
+//	(*vat).reply                       Revoke returns when it is on disk
+//
+// Awkward cases: a gate that is being loaded while its grant is revoked is loaded again, as
+// the epoch has changed. A commit that fails makes every gate load again: some grants never
+// were, others are not revoked after all. A grant made by the running turn cannot be read
+// yet, so the turn holds its gate. A copied world cannot know what its original has revoked
+// since, and refuses its texts (lineage.go).
+//
+// Rejected: marking the subtree (it would have to be found, and loaded); a list of revoked
+// grants in memory (opening would read it); unwrapping what comes home through a membrane
+// (see caps, cross); storing hashes of sturdy refs (a million to look through, or an index to
+// keep, where a derived secret needs nothing); a record for each weaker text (whoever has
+// one could fill the disk without asking).
+//
 // # Inside
 //
 // One message, walked through:

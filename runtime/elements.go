@@ -87,8 +87,12 @@ func (o *opened) holderKind() uint32 {
 }
 
 func (t *WriteTurn) change(e *element) {
-	if len(e.key) > maxKey {
-		panic(unwind{tooLarge("a key of %d bytes; the limit is %d", len(e.key), maxKey)})
+	limit := maxKey
+	if e.kind != 0 {
+		limit -= targetBytes
+	}
+	if len(e.key) > limit {
+		panic(unwind{tooLarge("a key of %d bytes; the limit is %d", len(e.key), limit)})
 	}
 	t.bytes += len(e.key) + len(e.rec.Body) + elementOverhead
 	if t.bytes > maxTurn {
@@ -99,8 +103,10 @@ func (t *WriteTurn) change(e *element) {
 }
 
 const (
-	maxKey  = 4 << 10  // bytes of an element's key
-	maxTurn = 64 << 20 // bytes of elements that one turn writes
+	maxKey = 4 << 10 // bytes of an element's key
+	// targetBytes is how much longer the key of an element is in the index.
+	targetBytes = 16
+	maxTurn     = 64 << 20 // bytes of elements that one turn writes
 )
 
 // scan calls yield for each element of h with lo <= elem < hi in order; hi "" is the end.

@@ -36,8 +36,11 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if err != nil {
 		return nil, nil, nil, outcome(name, h, err)
 	}
-	if m, err = v.kind.find(h, via, name); err != nil {
+	if m, err = v.kind.find(h, via, name, new(int64)); err != nil {
 		return nil, nil, nil, h.vat.told(ctx, name, err)
+	}
+	if via.Gate != nil {
+		via.Gate.Use(1)
 	}
 	return ctx, m, nil, nil
 }
@@ -54,12 +57,18 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if m, err = v.kind.find(h, via, name); err == nil && r.w != nil && r.w.seldom != nil {
+	if r.w != nil && r.w.seldom != nil {
 		err = r.revokedHere(via.Gate)
+	}
+	if err == nil {
+		m, err = v.kind.find(h, via, name, &r.now)
 	}
 	if err != nil {
 		r.refused = r.refused || via.Gate != nil
 		return nil, nil, nil, err
+	}
+	if via.Gate != nil {
+		r.use(via.Gate)
 	}
 	if m.need == caps.Read {
 		return r, m, v.state, nil
@@ -70,10 +79,11 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	return w, m, v.state, nil
 }
 
-// find returns the method if it exists and via allows it. What was revoked says so first.
-func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
+// find returns the method if it exists and via allows it, at the time now, see Gate.Check.
+// What was revoked says so first.
+func (b *bound) find(h *handle, via caps.Authority, name string, now *int64) (*method, error) {
 	if via.Gate != nil {
-		if err := via.Gate.Check(name); err != nil {
+		if err := via.Gate.Check(name, now); err != nil {
 			return nil, outcome(b.name+"."+name, h, err)
 		}
 	}
@@ -200,6 +210,7 @@ func (v *vat) newest(ctx context.Context, op string) (*snapshot, error) {
 // has become visible meanwhile.
 func (v *vat) endRead(t *ReadTurn, op string, err error) (again bool, _ error) {
 	t.spent.Or(over)
+	t.tell()
 	lost := t.snap.lost.Load()
 	v.snaps.release(t.snap)
 	v.stats.reads.Add(1)
@@ -249,6 +260,22 @@ func (t *ReadTurn) rescue(op string, err *error, returned *bool) {
 	}
 	*err = panicked(op, t.self, p)
 	t.vat.rt.reportPanic(op, p)
+}
+
+// muffle is deferred around a method that was called through a Ref that narrows what comes
+// out: a panic could carry a Ref. It goes on, as an error.
+func (t *ReadTurn) muffle(op string, h *handle) {
+	switch p := recover().(type) {
+	case nil:
+	case unwind:
+		if p.err != errMissed {
+			p.err = outcome(op, h, p.err)
+		}
+		panic(p)
+	default:
+		t.vat.rt.reportPanic(op, p)
+		panic(unwind{panicked(op, h, p)})
+	}
 }
 
 // abandon ends the turn of a goroutine that is ending.

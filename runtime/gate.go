@@ -60,10 +60,12 @@ func (v *vat) pending() *group {
 // owe makes the next group carry the time at which something was seen to have run out, if
 // it is news; with w held.
 func (v *vat) owe() {
-	if v.rt.gates.Latest().UnixNano() > v.marked.Load() && v.lsn == v.cut && v.writable() {
+	if v.news() && v.lsn == v.cut && v.writable() {
 		v.lsn++
 	}
 }
+
+func (v *vat) news() bool { return v.rt.gates.Latest().UnixNano() > v.marked.Load() }
 
 // writable reports whether a batch can still be made durable: Close lets the last one go.
 func (v *vat) writable() bool {
@@ -91,8 +93,13 @@ func (v *vat) settled(ctx context.Context, op string) error {
 	}
 	v.owe()
 	g := v.pending()
+	f := v.failed.Load()
+	lost := f != nil && !v.store.Info().ReadOnly && v.news()
 	v.w.unlock()
-	if g == nil {
+	switch {
+	case lost: // that it ran out cannot be kept, so it is not told
+		return notStarted(op, stoppedError(op, f.err))
+	case g == nil:
 		return nil
 	}
 	v.wake(v.kick)

@@ -61,6 +61,7 @@ type grant struct {
 	Since   time.Time
 	Until   time.Time
 	Revoked time.Time
+	Opening uint64 // the incarnation of the world that made it, see hostKey.root
 }
 
 func newGrantKind() *KindOf[grant] {
@@ -100,7 +101,7 @@ func (t *WriteTurn) grant(ref caps.Ref, terms caps.Terms) (shared caps.Ref, g Gr
 	}
 	state := grant{
 		Object: ref, For: terms.For, By: t.grantor(a), Only: says.Only, Limited: says.Only != nil,
-		Deep: says.Deep, Since: t.Now(), Until: says.Until,
+		Deep: says.Deep, Since: t.Now(), Until: says.Until, Opening: rt.incarnation,
 	}
 	g = Grant{rt.grants.New(t, state)}
 	gh, _, _ := rt.open(g.Ref)

@@ -226,9 +226,11 @@ func TestWhatComesOutOfAMembraneIsUnderIt(t *testing.T) {
 	if shown != out {
 		t.Errorf("%v was shown, %v came out", shown, out)
 	}
-	// What goes in comes home as it was.
-	if back, err := foEcho.Call(ctx, inside, mine); back != mine || err != nil {
-		t.Errorf("%v went in, %v came back, %v", mine, back, err)
+	// Whatever comes out is under it, also what had come in, and what had come out before.
+	back, err := foEcho.Call(ctx, inside, mine)
+	must(t, err)
+	if !back.Same(mine) {
+		t.Errorf("%v went in, %v came back", mine, back)
 	}
 	var failed refError
 	if _, err := foFail.Call(ctx, inside); err == nil || errors.As(err, &failed) {
@@ -238,5 +240,28 @@ func TestWhatComesOutOfAMembraneIsUnderIt(t *testing.T) {
 	for _, ref := range []caps.Ref{out, s.get("saved"), sub, shown} {
 		s.open(ref, caps.ErrRevoked)
 	}
+	if _, err := foAll.Call(ctx, back); !errors.Is(err, caps.ErrRevoked) {
+		t.Errorf("what came back is not under it: %v", err)
+	}
 	s.open(s.account, "")
+}
+
+func TestAnInnerObjectThatIsHandedBackInIsNoHole(t *testing.T) {
+	s := newShelf(t)
+	ctx := t.Context()
+	var inner caps.Ref
+	must(t, s.Update(ctx, func(tn *sturdy.WriteTurn) error {
+		inner = folderKind.New(tn, folder{})
+		return foPut.Call(tn, s.folder, inner)
+	}))
+	guest, g := s.grant(s.folder, caps.Terms{For: "guest", Deep: true})
+	outer, err := foAt.Call(ctx, guest, 1)
+	must(t, err)
+	// The inside puts the account into what it takes for an object of the guest's.
+	must(t, foShow.Call(ctx, guest, showTo{To: outer}))
+	out, err := foAt.Call(ctx, outer, 0)
+	must(t, err)
+	s.open(out, "")
+	s.revoke(g)
+	s.open(out, caps.ErrRevoked)
 }

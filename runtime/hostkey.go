@@ -20,10 +20,11 @@ import (
 
 // hostKey is what a host proves itself with, and what its sturdy refs are derived from. It
 // is a file of its own beside the store, so that whoever gets hold of the store, or of a
-// backup of it, cannot make one. Invariant: it is printed nowhere; see String.
+// backup of it, cannot make one. The secrets stand in a closure: what prints values deep, by
+// reflection, gets from any Ref to its Runtime, and must find nothing here.
 type hostKey struct {
-	private ed25519.PrivateKey
-	refs    []byte // the secret that sturdy refs are derived from
+	host string                 // its name in sturdy refs: a hash of the public key
+	mac  func(of []byte) []byte // what only the host can compute
 }
 
 // keyFile is its name in the world's directory, a PKCS #8 key in PEM, readable by its owner.
@@ -38,9 +39,6 @@ func (rt *Runtime) openKey(entropy io.Reader, readOnly bool) error {
 	}
 	if err == nil {
 		rt.key, err = parseKey8(text)
-	}
-	if err == nil {
-		rt.host = rt.key.host()
 	}
 	if err != nil {
 		return fmt.Errorf("the host's key (file %s in the world's directory): %w", keyFile, err)
@@ -69,31 +67,32 @@ func parseKey8(text []byte) (*hostKey, error) {
 		return nil, errors.New("holds no Ed25519 key")
 	}
 	refs, err := hkdf.Key(sha256.New, private.Seed(), nil, "sturdy refs", sha256.Size)
-	return &hostKey{private, refs}, err
-}
-
-// String is redacted, and so is what fmt prints of it: it is only ever held by a pointer.
-func (*hostKey) String() string { return "(the host's key)" }
-
-// GoString is String.
-func (k *hostKey) GoString() string { return k.String() }
-
-// host is the host's name in sturdy refs: a hash of its public key.
-func (k *hostKey) host() string {
-	sum := sha256.Sum256(k.private.Public().(ed25519.PublicKey))
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:tagBytes]))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
+	return &hostKey{
+		host: strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:tagBytes])),
+		mac: func(of []byte) []byte {
+			m := hmac.New(sha256.New, refs)
+			m.Write(of)
+			return m.Sum(nil)
+		},
+	}, nil
 }
 
 // tagBytes is the size of a sturdy ref's secret: 160 bits.
 const tagBytes = 20
 
 // root is the secret of a grant's sturdy ref before anybody has weakened it. It differs from
-// world to world and, by the lineage, from a world to its copies.
-func (k *hostKey) root(world string, lineage, grant uint64) []byte {
-	mac := hmac.New(sha256.New, k.refs)
-	mac.Write([]byte(world)) // of fixed length
-	mac.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, lineage), grant))
-	return mac.Sum(nil)[:tagBytes]
+// world to world; by the lineage, from a world to its copies; and by the incarnation from a
+// grant to one that is given its number after a crash in which it was lost.
+func (k *hostKey) root(world string, lineage, grant, incarnation uint64) []byte {
+	of := []byte(world) // of fixed length
+	for _, n := range []uint64{lineage, grant, incarnation} {
+		of = binary.BigEndian.AppendUint64(of, n)
+	}
+	return k.mac(of)[:tagBytes]
 }
 
 func noKey(op string) error {

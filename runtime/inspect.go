@@ -44,8 +44,10 @@ type ObjectInfo struct {
 	ID     string // short: the object's number in its vat, hexadecimal
 	Kind   KindInfo
 	Rights caps.Authority
-	LSN    uint64 // of the turn that wrote it last
-	Bytes  int    // of memory, about
+	Allows []string    // the methods that this very Ref lets its holder call now
+	Grants []GrantInfo // that the Ref came through, from the nearest up
+	LSN    uint64      // of the turn that wrote it last
+	Bytes  int         // of memory, about
 }
 
 func (d *definition) describe() (ms []MethodInfo) {
@@ -89,7 +91,9 @@ func (rt *Runtime) Describe(ctx context.Context, ref caps.Ref) (info ObjectInfo,
 			no = v.kind.no
 		}
 		info = ObjectInfo{ID: strconv.FormatUint(h.oid.N, 16), Kind: rt.world.rows[no].info(0), Rights: a, LSN: v.lsn, Bytes: v.size}
-		return nil
+		info.Allows = t.allowed(v.kind, a)
+		info.Grants, err = t.grantsUp(a)
+		return err
 	})
 	return info, err
 }
@@ -194,9 +198,15 @@ func (rt *Runtime) objectPage(ctx context.Context, lo, hi objstore.Key) (page []
 	return page, err
 }
 
-// Check verifies what is on disk, all of it, against the store's numbered invariants. Use
-// goes on meanwhile.
-func (rt *Runtime) Check(ctx context.Context) error { return rt.vat.store.Check(ctx) }
+// Check verifies what is on disk, all of it, against the store's numbered invariants and
+// those of the index of references, see refcheck.go. Use goes on meanwhile.
+func (rt *Runtime) Check(ctx context.Context) error {
+	if err := rt.vat.store.Check(ctx); errors.Is(err, objstore.ErrClosed) || ctx.Err() != nil {
+		return err
+	} else {
+		return errors.Join(err, rt.checkIndex(ctx))
+	}
+}
 
 // Evict drops every state from memory that can be loaded again: for tests and measurements.
 func (rt *Runtime) Evict() { rt.vat.cache.clear() }

@@ -61,7 +61,7 @@ func (l List[V]) Range(t Turn, from, to int) iter.Seq2[int, V] {
 		o := l.open(t, caps.Read, "range")
 		lo := max(from, 0)
 		hi := max(lo, to)
-		o.t.scan(o.h, appendKey(uint64(lo)), appendKey(uint64(hi)), func(elem string, rec objstore.Record) bool {
+		o.scan(appendKey(uint64(lo)), appendKey(uint64(hi)), func(elem string, rec objstore.Record) bool {
 			i, ok := keyOf[uint64](elem)
 			if !ok {
 				panic(unwind{badKey(o.h, elem)})

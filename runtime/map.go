@@ -78,7 +78,7 @@ func (m Map[K, V]) Range(t Turn, lo, hi K) iter.Seq2[K, V] {
 func (m Map[K, V]) entries(t Turn, lo, hi string) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		o := m.open(t, caps.Read, "range")
-		o.t.scan(o.h, lo, hi, func(elem string, rec objstore.Record) bool {
+		o.scan(lo, hi, func(elem string, rec objstore.Record) bool {
 			k, ok := keyOf[K](elem)
 			if !ok {
 				panic(unwind{badKey(o.h, elem)})

@@ -121,7 +121,7 @@ func (rt *Runtime) start(o Options) error {
 		v.failed.Store(&stopped{errors.New("the world was opened read-only")})
 	}
 	v.snaps.setDurable(&snapshot{lsn: v.lsn, store: v.store.Snapshot()})
-	rt.worldID = info.World
+	rt.worldID, rt.incarnation = info.World, info.Incarnation
 	if err := errors.Join(rt.openGates(), rt.openKey(o.Random, o.ReadOnly)); err != nil {
 		return err
 	}

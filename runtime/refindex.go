@@ -236,8 +236,12 @@ func sortNamings(ns []naming) []naming {
 
 // cutTarget takes what is of the lowest target off two sorted lists.
 func cutTarget(was, is []naming) (before, after, wasRest, isRest []naming) {
-	target := slices.MinFunc(append(append(make([]naming, 0, 2), was[:min(1, len(was))]...), is[:min(1, len(is))]...),
-		func(a, b naming) int { return compareOID(a.target, b.target) }).target
+	var target objstore.OID
+	if len(is) == 0 || len(was) > 0 && compareOID(was[0].target, is[0].target) < 0 {
+		target = was[0].target
+	} else {
+		target = is[0].target
+	}
 	n, m := 0, 0
 	for n < len(was) && was[n].target == target {
 		n++

@@ -42,7 +42,7 @@ func runtimeOf(r caps.Ref) (*Runtime, error) {
 
 // storable reports what forbids to store r: nobody could restore it.
 func (rt *Runtime) storable(r caps.Ref) error {
-	if h, _, ok := rt.open(r); !r.IsNull() && (!ok || h.vat.rt != rt) {
+	if h, a, ok := rt.open(r); !r.IsNull() && (!ok || h.vat.rt != rt || !a.Gate.Of(rt.gates)) {
 		return &caps.Error{Code: caps.ErrBadArgument, Text: "a reference to " + r.String() + " cannot be stored: it is not of this world"}
 	} else if h != nil && h.isGone() {
 		return h.goneError()

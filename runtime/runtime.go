@@ -16,30 +16,30 @@ import (
 
 // Runtime is one host: an open world. Safe for concurrent use.
 type Runtime struct {
-	log     *slog.Logger
-	clock   func() time.Time
-	entropy io.Reader
-	checked bool
-	vat     *vat
-	world   *world
-	root    *handle
-	dirs    *KindOf[directory]
-	colls   collKinds
-	grants  *KindOf[grant]
-	ledgers *KindOf[ledger]
-	brands  brandKinds
-	ledger  *handle // the object that lists the grants
-	gates   *caps.Gates
-	uses    uses
-	key     *hostKey // nil in a world that is only read and has none
-	host    string   // in sturdy refs
-	worldID string
-	texts   texts
-	large   sync.Map // *definition -> reported
-	elems   sync.Map // reflect.Type -> *elemType
-	closing sync.Once
-	closed  error
-	watch   *watchdog
+	log         *slog.Logger
+	clock       func() time.Time
+	entropy     io.Reader
+	checked     bool
+	vat         *vat
+	world       *world
+	root        *handle
+	dirs        *KindOf[directory]
+	colls       collKinds
+	grants      *KindOf[grant]
+	ledgers     *KindOf[ledger]
+	brands      brandKinds
+	ledger      *handle // the object that lists the grants
+	gates       *caps.Gates
+	uses        uses
+	key         *hostKey // nil in a world that is only read and has none
+	worldID     string
+	incarnation uint64 // of this opening
+	texts       texts
+	large       sync.Map // *definition -> reported
+	elems       sync.Map // reflect.Type -> *elemType
+	closing     sync.Once
+	closed      error
+	watch       *watchdog
 
 	lineages atomic.Pointer[lineages]
 }

@@ -31,13 +31,13 @@ func (rt *Runtime) Save(ctx context.Context, ref caps.Ref, terms caps.Terms) (s 
 		return s, Grant{}, err
 	}
 	h, _, _ := rt.open(g.Ref)
-	s, err = caps.NewSturdyRef(rt.host, h.oid.N, rt.secret(h.oid.N))
+	s, err = caps.NewSturdyRef(rt.key.host, h.oid.N, rt.secret(h.oid.N, rt.incarnation))
 	return s, g, err
 }
 
 // secret is what the sturdy ref of a grant proves that somebody knows.
-func (rt *Runtime) secret(n uint64) []byte {
-	return rt.key.root(rt.worldID, rt.lineages.Load().of(n), n)
+func (rt *Runtime) secret(n, incarnation uint64) []byte {
+	return rt.key.root(rt.worldID, rt.lineages.Load().of(n), n, incarnation)
 }
 
 // Restore turns a text back into a capability. ErrRevoked says that it opens nothing: not
@@ -52,8 +52,8 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNull, Text: "the zero SturdyRef opens nothing; ParseSturdyRef makes one of a text"}
 	case rt.key == nil:
 		return caps.Ref{}, noKey("restore")
-	case s.Host() != rt.host:
-		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s", s.Host(), rt.host)}
+	case s.Host() != rt.key.host:
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s", s.Host(), rt.key.host)}
 	}
 	turn, _ := turnOf(ctx)
 	if turn != nil {
@@ -62,19 +62,17 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 		}
 	}
 	sum := sha256.Sum256([]byte(s.Reveal()))
-	ref, cached := rt.texts.get(sum)
-	if !cached {
-		var err error
-		if ref, err = rt.restore(ctx, s); err != nil {
-			return caps.Ref{}, rt.refuse(ctx, turn, err)
+	if ref, ok := rt.texts.get(sum); ok {
+		if _, a, _ := rt.open(ref); a.Gate.Alive() == nil {
+			return ref, nil
 		}
+		rt.texts.drop(sum) // and look again: it may have been made by a commit that failed
 	}
-	_, a, _ := rt.open(ref)
-	if err := a.Gate.Alive(); err != nil {
-		rt.texts.drop(sum)
+	ref, err := rt.restore(ctx, s)
+	if err != nil {
 		return caps.Ref{}, rt.refuse(ctx, turn, err)
 	}
-	if turn == nil && !cached { // what a turn restores may be a grant that it makes and that never was
+	if turn == nil { // what a turn restores may be a grant that it makes and that never was
 		rt.texts.put(sum, ref)
 	}
 	return ref, nil
@@ -98,22 +96,17 @@ func (rt *Runtime) refuse(ctx context.Context, turn *ReadTurn, err error) error 
 	return rt.vat.told(ctx, "restore", refusal)
 }
 
-// restore is Restore of a text that was not seen lately. Nothing is looked up before the
-// secret has been found right.
+// restore is Restore of a text that was not seen lately. What the secret has to be follows
+// from the grant's record; a wrong text takes the same way as one of a revoked grant.
 func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
 	n := s.Grant()
-	if !s.Opens(rt.secret(n)) {
-		return caps.Ref{}, errOpensNothing
-	}
-	h := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n})
-	v, err := h.load()
+	g, err := rt.grantState(n)
 	if err != nil {
 		return caps.Ref{}, err
 	}
-	if v.kind.def != rt.grants.def {
+	if !s.Opens(rt.secret(n, g.Opening)) || g.Object.IsNull() {
 		return caps.Ref{}, errOpensNothing
 	}
-	g := (*grant)(v.state)
 	of, a, _ := rt.open(g.Object)
 	a.Gate = rt.gates.Grant(n)
 	if err := a.Gate.Alive(); err != nil {
@@ -125,6 +118,21 @@ func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 		if narrow.Gate, err = rt.weaker(ctx, n, rt.ref(of, a), terms); err != nil {
 			return caps.Ref{}, err
 		}
+		if err := narrow.Gate.Alive(); err != nil {
+			return caps.Ref{}, err
+		}
 	}
 	return rt.ref(of, narrow), nil
+}
+
+// grantState returns the newest state of grant n, and the zero grant if there is none.
+func (rt *Runtime) grantState(n uint64) (grant, error) {
+	v, err := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n}).load()
+	switch {
+	case errors.Is(err, caps.ErrGone), err == nil && v.kind.def != rt.grants.def:
+		return grant{}, nil
+	case err != nil:
+		return grant{}, err
+	}
+	return *(*grant)(v.state), nil
 }

@@ -55,7 +55,7 @@ const maxYear = 2200
 // membrane covers may be of any kind.
 func (t *WriteTurn) knows(h *handle, method string, membrane bool) error {
 	v, err := t.r.state(h)
-	if err != nil || membrane || v.kind.def == nil || t.r.vat.rt.isColl(v.kind.def) {
+	if err != nil || membrane || v.kind.def == nil || t.r.vat.rt.hasTyped(v.kind.def) {
 		return err
 	}
 	if v.kind.def.method(method) == nil {

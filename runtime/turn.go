@@ -41,6 +41,8 @@ type ReadTurn struct {
 	behind bool
 	// refused: a call was, for a grant that is revoked or has run out.
 	refused bool
+	through *caps.Gate // what the latest calls came through; nil: none did
+	calls   int64      // how many, that through has not been told of
 }
 
 // Why a turn is spent.
@@ -93,10 +95,21 @@ func (t *ReadTurn) Err() error {
 
 // Value is the context's.
 func (t *ReadTurn) Value(key any) any {
-	if _, ok := key.(turnKey); ok {
+	switch key.(type) {
+	case turnKey:
 		return t
+	case caps.TurnKey:
+		return t.mayCall
 	}
 	return t.ctx.Value(key)
+}
+
+// mayCall refuses what is not of this world: the turn would wait for it.
+func (t *ReadTurn) mayCall(r caps.Ref) error {
+	if h, _, ok := t.vat.rt.open(r); !ok || h.vat != t.vat {
+		return &caps.Error{Object: r.String(), Code: caps.ErrWouldBlock, Text: "a turn cannot wait for " + r.String() + ", which is not of this world; call it outside of the turn"}
+	}
+	return nil
 }
 
 // Self is the object whose method runs, with every right; null in View.
@@ -126,7 +139,7 @@ func (t *WriteTurn) Value(key any) any {
 	if _, ok := key.(turnKey); ok {
 		return t
 	}
-	return t.r.ctx.Value(key)
+	return t.r.Value(key)
 }
 
 // Self is the object whose method runs, with every right; null in Update.
@@ -148,6 +161,24 @@ func (t *ReadTurn) enter(h *handle) (was *handle) {
 	t.self = h
 	t.depth++
 	return was
+}
+
+// use counts a call through g. Counting at the gate would cost each call as much as all else
+// that the gate does, so that is done once for all calls of a turn that follow each other.
+func (t *ReadTurn) use(g *caps.Gate) {
+	if t.through != g {
+		t.tell()
+		t.through = g
+	}
+	t.calls++
+}
+
+// tell tells through what has been counted.
+func (t *ReadTurn) tell() {
+	if t.through != nil {
+		t.through.Use(t.calls)
+		t.calls = 0
+	}
 }
 
 // restore is deferred, as who swallows a panic must not be taken for the one who panicked.

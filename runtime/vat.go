@@ -151,6 +151,9 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 		v.owe()
 	}
 	t.r.spent.Or(over)
+	if !t.again {
+		t.r.tell()
+	}
 	v.running.Store(nil)
 	g := v.pending()
 	if !t.again || t.trial == nil { // between the two runs of Checked mode nobody else writes

@@ -3,7 +3,7 @@ package sturdy
 import (
 	"context"
 	"crypto/sha256"
-	"strings"
+	"encoding/binary"
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/objstore"
@@ -54,10 +54,10 @@ func (rt *Runtime) madeBefore(ctx context.Context, elem string) (gate *caps.Gate
 
 // termsHash names what terms leave, whichever texts say it.
 func termsHash(terms caps.Terms) string {
-	var names []string
+	b := binary.BigEndian.AppendUint64(nil, uint64(terms.Until.Unix()))
 	for _, m := range terms.Only {
-		names = append(names, m.Name())
+		b = append(binary.AppendUvarint(b, uint64(len(m.Name()))), m.Name()...)
 	}
-	sum := sha256.Sum256([]byte(strings.Join(names, "\x00") + "\x00" + terms.Until.UTC().String()))
+	sum := sha256.Sum256(b)
 	return string(sum[:16])
 }
