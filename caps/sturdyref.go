@@ -162,6 +162,11 @@ func (s SturdyRef) Until(t time.Time) SturdyRef {
 	return s.with("until=" + time.Unix(sec, 0).UTC().Format(timeForm))
 }
 
+// For returns a text whose grant is listed as given for that purpose, or to that party. It
+// allows no less; who passes a text on says with it to whom. It is the zero SturdyRef as
+// Attenuate says, and if to is empty, longer than 256 bytes or not Printable.
+func (s SturdyRef) For(to string) SturdyRef { return s.with("for=" + escape(to)) }
+
 // with appends a caveat, unless it is the last one already.
 func (s SturdyRef) with(caveat string) SturdyRef {
 	if s.IsZero() {
@@ -177,7 +182,7 @@ func (s SturdyRef) with(caveat string) SturdyRef {
 }
 
 // Narrow returns what the caveats leave of a, and the terms that they set: Only, sorted, what
-// every list of methods allows, and Until, the earliest. If the lists have nothing in common
+// every list of methods allows, Until, the earliest, and For, the last. If the lists have nothing in common
 // then Only is empty, which by itself would allow every method: what is left of a has no
 // rights then. Of the zero SturdyRef nothing is left either. Call Opens first.
 func (s SturdyRef) Narrow(a Authority) (Authority, Terms) {
@@ -193,6 +198,8 @@ func (s SturdyRef) Narrow(a Authority) (Authority, Terms) {
 			if t, _ := timeOf(text); terms.Until.IsZero() || t.Before(terms.Until) {
 				terms.Until = t
 			}
+		case "for":
+			terms.For = unescape(text)
 		case "only":
 			names := strings.Split(text, "+")
 			if limited {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // dumbText is the grammar, as far as a regular expression can say it.
 var dumbText = regexp.MustCompile(`^sturdy://[a-z2-7]{32}/[1-9a-f][0-9a-f]{0,15}` +
-	`((?:/(?:rights=(?:none|r?w?x?s?)|only=[^/=]*|until=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)){0,16})/[a-z2-7]{32}$`)
+	`((?:/(?:rights=(?:none|r?w?x?s?)|only=[^/=]*|for=[^/=+]*|until=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)){0,16})/[a-z2-7]{32}$`)
 
 // dumbParse says what ParseSturdyRef should, slowly.
 func dumbParse(text string) bool {
@@ -34,9 +35,20 @@ func dumbParse(text string) bool {
 			if !dumbNames(strings.Split(rest, "+")) {
 				return false
 			}
+		case "for":
+			raw, _ := url.PathUnescape(rest)
+			if !dumbNames([]string{rest}) || !dumbPrintable(raw) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// dumbPrintable asks how Go would quote s.
+func dumbPrintable(s string) bool {
+	plain := strings.NewReplacer("\\", "", `"`, "").Replace(s)
+	return strconv.Quote(plain) == `"`+plain+`"`
 }
 
 func dumbNames(list []string) bool {

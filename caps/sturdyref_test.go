@@ -116,7 +116,7 @@ func canonical() []string {
 	return []string{
 		"", "/rights=none", "/rights=s", "/rights=r", "/rights=rwxs", "/rights=wx", "/rights=rw/rights=r",
 		"/rights=r/rights=r", "/only=a/only=a", // who weakens twice
-		"/only=get", "/only=%00", "/only=%2F+%C3%A9+-+.+..+0+A+_+a+aa", "/only=" + strings.Repeat("a", 256),
+		"/only=get", "/for=alice", "/for=ian%2C%20the%20intern", "/for=%C3%A9", "/for=" + strings.Repeat("a", 256), "/only=%00", "/only=%2F+%C3%A9+-+.+..+0+A+_+a+aa", "/only=" + strings.Repeat("a", 256),
 		"/only=" + strings.Repeat("%FF", 256), "/only=" + strings.Join(manyNames(64), "+"),
 		"/until=1970-01-01T00:00:01Z", "/until=2024-02-29T23:59:59Z", "/until=9999-12-31T23:59:59Z",
 		strings.Repeat("/rights=r", 16),
@@ -173,7 +173,7 @@ func refusedCaveats() []string {
 		"until=2026-12-01T00:00:00", "until=2026-12-01T00:00:00z", "until=2026-12-01t00:00:00Z", "until=2026-12-01 00:00:00Z", "until=2026-12-01T00:00:00.5Z", "until=2026-12-01T00:00:00.0Z",
 		"until=2026-12-01T00:00:00,0Z", "until=2026-12-01T00:00:00+00:00", "until=2026-12-01T01:00:00+01:00", "until=2026-12-01T0:00:00Z", "until=2026-12-01T24:00:00Z", "until=2026-12-01T23:59:60Z",
 		"until=2026-02-29T00:00:00Z", "until=2026-13-01T00:00:00Z", "until=10000-01-01T00:00:00Z", "until=+2026-12-01T00:00:00Z", "until=2026-12-01T00%3A00%3A00Z", "until=2026-12-01T00:00:00Z ",
-		"after=2026-12-01T00:00:00Z", "deep", "for=alice", someTag, "1f",
+		"after=2026-12-01T00:00:00Z", "deep", "for=", "for", "for=a+b", "for=a b", "for=%0A", "for=%FF", "for=%E2%80%AE", "for=%61", "for=" + strings.Repeat("a", 257), someTag, "1f",
 	}
 }
 

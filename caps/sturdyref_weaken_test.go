@@ -234,3 +234,15 @@ func TestWhatCannotBeWrittenIsNone(t *testing.T) {
 		t.Errorf("a time beyond all years is %v", terms.Until)
 	}
 }
+
+func TestForSaysWhomATextIsFor(t *testing.T) {
+	s := sealed(plainText).For("ed").Only(Action("get")).For("ian, the intern")
+	if _, terms := s.Narrow(Full()); terms.For != "ian, the intern" || len(terms.Only) != 1 {
+		t.Errorf("%+v", terms)
+	}
+	for _, to := range []string{"", "a\nb", "\u202eevil", "\xff", strings.Repeat("a", 257)} {
+		if bad := sealed(plainText).For(to); !bad.IsZero() {
+			t.Errorf("%q: %v", to, bad)
+		}
+	}
+}

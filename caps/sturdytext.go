@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // How a SturdyRef is written. There is one way to write each:
@@ -12,6 +14,7 @@ import (
 //	GRANT   a number of 64 bits in lower-case hexadecimal, no leading zeros, not 0
 //	CAVEAT  rights=LETTERS  those of "rwxs" that hold, in this order, s for Shallow; or "none"
 //	        only=NAME+NAME  1 to 64 names, sorted as written, none twice
+//	        for=TEXT        1 to 256 bytes, written like a name: whom the weaker text is for
 //	        until=TIME      like 2026-12-01T00:00:00Z: always UTC, whole seconds, after 1970 began
 //	TAG     20 bytes like HOST
 //
@@ -82,8 +85,13 @@ func faultInCaveat(caveat string) string {
 		return ""
 	case "only":
 		return faultInNames(text)
+	case "for":
+		if !isEscaped(text) || !Printable(unescape(text)) {
+			return "the purpose in a caveat is empty, longer than 256 bytes, not printable or not escaped as it should be"
+		}
+		return ""
 	}
-	return "a caveat is none of rights=, only= and until="
+	return "a caveat is none of rights=, only=, for= and until="
 }
 
 func faultInNames(list string) string {
@@ -102,6 +110,12 @@ func faultInNames(list string) string {
 		}
 		last, list = name, rest
 	}
+}
+
+// Printable reports whether s can be shown in a listing as it is: UTF-8 without controls,
+// invisible characters and those that turn the direction of writing.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // isBase32 reports whether s is 20 bytes in base32.

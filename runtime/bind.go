@@ -113,6 +113,9 @@ func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
+	if via.Gate != nil {
+		t.use(via.Gate)
+	}
 	if b.copies || t.gid != 0 || via.Narrows() {
 		return b.copying(t, h, state, via, a)
 	}
@@ -211,6 +214,9 @@ func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
+	if via.Gate != nil {
+		t.r.use(via.Gate)
+	}
 	if b.copies || via.Narrows() {
 		return b.copying(t, h, via, a)
 	}

@@ -4,7 +4,8 @@ import (
 	"github.com/sturdyrt/sturdy/caps"
 )
 
-// Cell holds one value that can be replaced.
+// Cell holds one value that can be replaced. A grant's list of methods calls what it does get
+// and set.
 type Cell[V any] struct{ caps.Ref }
 
 // NewCell makes a cell that holds v.

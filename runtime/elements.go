@@ -94,7 +94,7 @@ func (t *WriteTurn) change(e *element) {
 	if len(e.key) > limit {
 		panic(unwind{tooLarge("a key of %d bytes; the limit is %d", len(e.key), limit)})
 	}
-	t.bytes += len(e.key) + len(e.rec.Body) + elementOverhead
+	t.bytes += e.bytes()
 	if t.bytes > maxTurn {
 		panic(unwind{tooLarge("a turn that writes more than %d bytes of elements", maxTurn)})
 	}

@@ -39,9 +39,6 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if m, err = v.kind.find(h, via, name, new(int64)); err != nil {
 		return nil, nil, nil, h.vat.told(ctx, name, err)
 	}
-	if via.Gate != nil {
-		via.Gate.Use(1)
-	}
 	return ctx, m, nil, nil
 }
 
@@ -66,9 +63,6 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		r.refused = r.refused || via.Gate != nil
 		return nil, nil, nil, err
-	}
-	if via.Gate != nil {
-		r.use(via.Gate)
 	}
 	if m.need == caps.Read {
 		return r, m, v.state, nil

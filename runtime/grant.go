@@ -50,6 +50,23 @@ func (g Grant) Revoke(ctx context.Context) error { return grantRevoke.Call(ctx, 
 // Info returns what the grant says, also when it is revoked. It needs r.
 func (g Grant) Info(ctx context.Context) (GrantInfo, error) { return grantInfo.Call(ctx, g.Ref) }
 
+// Grant returns the grant of the given ID, as GrantInfo and every listing print it, with
+// every right: for who operates a world. ErrGone if there is none.
+func (rt *Runtime) Grant(ctx context.Context, id string) (Grant, error) {
+	ref, err := rt.Object(ctx, id)
+	if err != nil {
+		return Grant{}, err
+	}
+	info, err := rt.Describe(ctx, ref)
+	if err == nil && info.Kind.Name != rt.grants.def.name {
+		err = &caps.Error{Op: "grant", Code: caps.ErrGone, Text: ref.String() + " is no grant"}
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{ref}, nil
+}
+
 // grant is the state. Its object's number is the grant's, so none is ever used again.
 type grant struct {
 	Object  caps.Ref // as it was held by who granted it: its path is what stands above
@@ -75,7 +92,7 @@ func newGrantKind() *KindOf[grant] {
 func (t *WriteTurn) Grant(ref caps.Ref, terms caps.Terms) (shared caps.Ref, g Grant) {
 	t.r.check()
 	t.r.depth++ // see openColl
-	shared, g, err := t.grant(ref, terms)
+	shared, g, err := t.grant(ref, terms, true)
 	if err != nil {
 		panic(unwind{err})
 	}
@@ -83,7 +100,8 @@ func (t *WriteTurn) Grant(ref caps.Ref, terms caps.Terms) (shared caps.Ref, g Gr
 	return shared, g
 }
 
-func (t *WriteTurn) grant(ref caps.Ref, terms caps.Terms) (shared caps.Ref, g Grant, err error) {
+// grant is Grant. If it is strict, it refuses methods that the object does not have.
+func (t *WriteTurn) grant(ref caps.Ref, terms caps.Terms, strict bool) (shared caps.Ref, g Grant, err error) {
 	rt := t.r.vat.rt
 	h, a, ok := rt.open(ref)
 	switch {
@@ -95,7 +113,7 @@ func (t *WriteTurn) grant(ref caps.Ref, terms caps.Terms) (shared caps.Ref, g Gr
 	if err := t.r.alive(a); err != nil {
 		return shared, g, outcome("grant", h, err)
 	}
-	says, err := t.terms(h, a, terms)
+	says, err := t.terms(h, a, terms, strict)
 	if err != nil {
 		return shared, g, err
 	}
@@ -144,6 +162,7 @@ func (g *grant) revoke(t *WriteTurn) error {
 func (g *grant) info(t *ReadTurn) (GrantInfo, error) {
 	rt := t.vat.rt
 	h, a, _ := rt.open(g.Object)
+	_, _ = t.state(h) // its name says its kind when it is loaded
 	n := t.self.oid.N
 	info := GrantInfo{
 		ID: strconv.FormatUint(n, 16), Object: h.name(), For: g.For, By: g.By, Only: g.Only,

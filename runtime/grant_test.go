@@ -2,6 +2,7 @@ package sturdy_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -264,4 +265,59 @@ func TestAnInnerObjectThatIsHandedBackInIsNoHole(t *testing.T) {
 	s.open(out, "")
 	s.revoke(g)
 	s.open(out, caps.ErrRevoked)
+}
+
+func TestAnAllowListDoesNotGrowWhenTheKindGainsAMethod(t *testing.T) {
+	const old, added = caps.Action("old"), caps.Action("added")
+	nop := func(*struct{}, *sturdy.ReadTurn) error { return nil }
+	before := sturdy.Define("proof/grows", sturdy.Action(old, nop))
+	after := sturdy.Define("proof/grows", sturdy.Action(old, nop), sturdy.Action(added, nop))
+	ctx := t.Context()
+	w := runtimetest.Open(t, before)
+	must(t, w.Update(ctx, func(tn *sturdy.WriteTurn) error {
+		ref := before.New(tn, struct{}{})
+		every := []caps.Named{old}
+		only, _ := tn.Grant(ref, caps.Terms{For: "all there were", Only: every})
+		all, _ := tn.Grant(ref, caps.Terms{For: "whatever there is"})
+		if err := w.Root().Put(tn, "only", only); err != nil {
+			return err
+		}
+		return w.Root().Put(tn, "all", all)
+	}))
+	w.Restart(after)
+	only, err := w.Root().Get(ctx, "only")
+	must(t, err)
+	must(t, old.Call(ctx, only))
+	if err := added.Call(ctx, only); !errors.Is(err, caps.ErrNoMethod) {
+		t.Errorf("the list has grown: %v", err)
+	}
+	all, err := w.Root().Get(ctx, "all")
+	must(t, err)
+	must(t, added.Call(ctx, all))
+}
+
+func TestOpeningAWorldReadsNoGrants(t *testing.T) {
+	s := newShelf(t)
+	must(t, s.Update(t.Context(), func(tn *sturdy.WriteTurn) error {
+		shared := s.account
+		for i := range 1000 {
+			if i%50 == 0 {
+				shared = s.account
+			}
+			shared, _ = tn.Grant(shared, caps.Terms{})
+			if err := s.Root().Put(tn, fmt.Sprint(i), shared); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	s.Reopen()
+	loaded := func() string { return s.Counters().Get("objects_loaded").String() }
+	if n := loaded(); n != "1" {
+		t.Errorf("%s objects were loaded, and not the root alone", n)
+	}
+	s.open(s.get("49"), "")
+	if n := loaded(); n != "52" {
+		t.Errorf("%s objects were loaded for a call below 50 grants", n)
+	}
 }

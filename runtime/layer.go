@@ -24,6 +24,11 @@ type element struct {
 	kind uint32
 }
 
+// bytes is what e costs until it is durable, about.
+func (e *element) bytes() int {
+	return len(e.key) + len(e.rec.Body) + len(e.rec.Slots)*refBytes + elementOverhead
+}
+
 func newLayer() *layer {
 	byKey := func(a, b *element) bool { return a.key < b.key }
 	return &layer{rows: btree.NewBTreeGOptions(byKey, btree.Options{NoLocks: true, Degree: 32})}

@@ -7,7 +7,8 @@ import (
 	"github.com/sturdyrt/sturdy/objstore"
 )
 
-// List is a persistent sequence. Its elements are records of their own, see Map.
+// List is a persistent sequence. Its elements are records of their own, see Map. A
+// grant's list of methods calls what it does append, get, set, len and range.
 type List[V any] struct{ caps.Ref }
 
 // NewList makes an empty list.

@@ -11,7 +11,8 @@ import (
 // Map is an ordered persistent map. Its entries are records of their own: a lookup among
 // ten million costs what one among ten costs. In a turn that fails to reach the disk, or
 // through a Ref without the right, its methods end the turn with an error. Keys of up to
-// 4 KiB, values of up to 1 MiB encoded.
+// 4 KiB, values of up to 1 MiB encoded. A grant's list of methods calls them get, put, delete,
+// len and, for All and Range, range.
 type Map[K cmp.Ordered, V any] struct{ caps.Ref }
 
 // NewMap makes an empty map.

@@ -27,18 +27,20 @@ type held struct {
 // deed is one thing that a party does. Its numbers choose among what there is when it is
 // done, so that a script makes sense whatever is left out of it.
 type deed struct {
-	Do   string // "call", "grant", "attenuate", "give"
+	Do   string // "call", "grant", "attenuate", "give", "seal" or "round"
 	P    int    // the party
 	A, B int    // Refs that it holds
 	Verb int
 	N    int
+	// Method is what is called, instead of Verb.
+	Method string
 	// Untyped: through Deliver, where the method's argument allows it.
 	Untyped bool
 }
 
 // act is what is done in one turn, or to the world.
 type act struct {
-	Do    string // "alone", "update", "view", "advance", "evict", "reopen", "crash"
+	Do    string // "alone", "update", "view", "advance", "evict", "reopen", "crash", "rewind", "save", "weaken", "restore"
 	Fail  bool   // the turn returns an error at its end
 	Deeds []deed
 	N     int // minutes; and what is probed afterwards
@@ -56,8 +58,11 @@ type authorityPlayer struct {
 	verbs   []verb
 	// In the running turn: how it has to end, if not as its code says.
 	unwinds caps.Code
-	// What is left out, for a proof of its own.
-	noGifts bool
+	saved   []saved
+	weaker  map[string]uint64 // the grants of texts with terms
+	// A guest gives nothing and is given nothing, but by calls. 0: there is none.
+	guest  int
+	guests map[uint64]bool // the objects that he has made
 }
 
 func (p *authorityPlayer) bagsClone() (c [parties][]held) {
@@ -110,6 +115,8 @@ func (p *authorityPlayer) do(a act) string {
 		return p.alone(a.Deeds[0])
 	case "update", "view":
 		return p.turn(a)
+	case "save", "weaken", "restore":
+		return p.write(a)
 	case "advance":
 		p.w.Advance(time.Duration(a.N) * time.Minute)
 		return ""
@@ -120,11 +127,13 @@ func (p *authorityPlayer) do(a act) string {
 		p.w.Evict()
 		return ""
 	}
-	return p.restart(a.Do)
+	return p.restart(a.Do, a.N%20)
 }
 
-// restart stores what everybody holds, ends the world, and fetches it again.
-func (p *authorityPlayer) restart(how string) string {
+// restart stores what everybody holds, ends the world, and fetches it again. A rewind also
+// looks at everything in between, from outside, and sets the clock back while the world is
+// down: what was told to have run out must not come back with it.
+func (p *authorityPlayer) restart(how string, minutes int) string {
 	ctx := context.Background()
 	for i, bag := range p.bags {
 		var refs []caps.Ref
@@ -139,11 +148,24 @@ func (p *authorityPlayer) restart(how string) string {
 			return err.Error()
 		}
 	}
-	if how == "crash" {
-		p.w.Crash()
-	} else {
+	switch how {
+	case "reopen":
 		p.w.Reopen()
+	case "rewind":
+		for _, h := range slices.Concat(p.bags[:]...) {
+			if diff := p.probeOne(ctx, p.m, h, false); diff != "" {
+				return diff
+			}
+		}
+		p.w.Advance(-time.Duration(minutes) * time.Minute)
+		fallthrough
+	default:
+		p.w.Crash()
 	}
+	return p.fetch(ctx)
+}
+
+func (p *authorityPlayer) fetch(ctx context.Context) string {
 	if err := p.forget(); err != nil {
 		return err.Error()
 	}
@@ -159,7 +181,7 @@ func (p *authorityPlayer) restart(how string) string {
 		for j := range bag {
 			bag[j].ref = refs[j]
 			if diff := p.same(bag[j]); diff != "" {
-				return "after the " + how + ": " + diff
+				return diff
 			}
 		}
 	}
@@ -359,7 +381,12 @@ func (p *authorityPlayer) deed(t sturdy.Turn, w *sturdy.WriteTurn, m *authorityM
 	to, arg := bag[d.A%len(bag)], bag[d.B%len(bag)]
 	switch {
 	case d.Do == "grant" && w != nil:
-		return p.grant(w, m, bags, to, d)
+		_, diff := p.grant(w, m, bags, to, d)
+		return diff
+	case d.Do == "round" && w != nil && to.kind(m) == "box":
+		return p.round(w, m, bags, to, arg, d)
+	case d.Do == "seal" && w != nil:
+		return p.seal(w, m, bags, to, arg, d)
 	case d.Do == "attenuate":
 		rights := caps.Rights(d.N & 15)
 		got := held{to.ref.Attenuate(rights), m.attenuate(to.is, rights)}
@@ -367,7 +394,7 @@ func (p *authorityPlayer) deed(t sturdy.Turn, w *sturdy.WriteTurn, m *authorityM
 			return "attenuate: " + diff
 		}
 		p.keep(bags, m, d.P, d.N, []held{got})
-	case d.Do == "give" && !p.noGifts:
+	case d.Do == "give" && p.mayGive(d.P, d.B%parties):
 		p.keep(bags, m, d.B%parties, d.N, []held{to})
 	case d.Do == "call":
 		return p.deedCall(t, w, m, bags, to, arg, d)
@@ -377,6 +404,9 @@ func (p *authorityPlayer) deed(t sturdy.Turn, w *sturdy.WriteTurn, m *authorityM
 
 func (p *authorityPlayer) deedCall(t sturdy.Turn, w *sturdy.WriteTurn, m *authorityModel, bags *[parties][]held, to, arg held, d deed) string {
 	v := p.choose(m, to.is, d)
+	if d.Method != "" {
+		v = verbNamed(to.kind(m), d.Method)
+	}
 	if v.typed && v.need == caps.Write && w == nil {
 		return ""
 	}
@@ -409,50 +439,87 @@ func (p *authorityPlayer) deedCall(t sturdy.Turn, w *sturdy.WriteTurn, m *author
 }
 
 // grant grants on terms that d's numbers choose.
-func (p *authorityPlayer) grant(w *sturdy.WriteTurn, m *authorityModel, bags *[parties][]held, to held, d deed) string {
-	const steep = 10
-	if to.is.rights == 0 || len(m.above(to.is.path, false, map[uint64]bool{})) > steep {
-		return ""
+func (p *authorityPlayer) grant(w *sturdy.WriteTurn, m *authorityModel, bags *[parties][]held, to held, d deed) (shared held, diff string) {
+	if p.steep(m, to.is) {
+		return shared, ""
 	}
-	chance := rand.New(rand.NewPCG(uint64(d.N), 1))
-	terms := caps.Terms{For: "party " + strconv.Itoa(d.B%parties), Deep: chance.IntN(2) == 0}
-	if chance.IntN(3) == 0 {
-		terms.Until = p.w.Now().Add(time.Duration(1+chance.IntN(40)) * time.Minute)
-	}
-	if chance.IntN(4) == 0 {
-		names := p.names(m, to.is, terms.Deep)
-		for range 1 + chance.IntN(4) {
-			name := caps.Action(names[chance.IntN(len(names))])
-			if !slices.Contains(terms.Only, caps.Named(name)) {
-				terms.Only = append(terms.Only, name)
-			}
-		}
-	}
+	terms := p.terms(m, to.is, d)
 	if m.dead(to.is.path) {
 		p.unwinds = caps.ErrRevoked
 	}
 	ref, g := w.Grant(to.ref, terms)
 	what := fmt.Sprintf("party %d: grant of %v: ", d.P, to.is)
 	if p.unwinds != "" {
-		return what + "it came through; the oracle says " + string(p.unwinds)
+		return shared, what + "it came through; the oracle says " + string(p.unwinds)
 	}
 	id, err := p.slotOf(w, g.Ref)
 	if err != nil {
-		return what + err.Error()
+		return shared, what + err.Error()
 	}
-	shared, handle := m.grant(id.obj, to.is, terms)
+	is, handle := m.grant(id.obj, to.is, terms)
 	p.objects[id.obj] = g.Ref
-	got, diff := p.compare([]caps.Ref{ref, g.Ref}, []slot{shared, handle})
+	got, diff := p.compare([]caps.Ref{ref, g.Ref}, []slot{is, handle})
 	if diff != "" {
-		return what + diff
+		return shared, what + diff
 	}
-	p.keep(bags, m, d.P, d.N, got[1:])
-	p.keep(bags, m, d.B%parties, d.N, got[:1])
-	if p.noGifts {
-		return ""
+	p.keep(bags, m, d.P, d.N, got)
+	if p.mayGive(d.P, d.B%parties) {
+		p.keep(bags, m, d.B%parties, d.N, got[:1])
 	}
-	p.keep(bags, m, d.P, d.N, got[:1])
-	return ""
+	p.made(id.obj, d.P)
+	return got[0], ""
+}
+
+// round grants a box as a membrane, puts something in through it, and takes that out behind
+// it: what has come in through a membrane is rare otherwise.
+func (p *authorityPlayer) round(w *sturdy.WriteTurn, m *authorityModel, bags *[parties][]held, to, arg held, d deed) string {
+	shared, diff := p.grant(w, m, bags, to, d)
+	if shared.ref.IsNull() || diff != "" {
+		return diff
+	}
+	d.Method, d.Untyped = "add", false
+	if diff := p.deedCall(w, w, m, bags, shared, arg, d); diff != "" {
+		return diff
+	}
+	d.Method = "many"
+	return p.deedCall(w, w, m, bags, to, arg, d)
+}
+
+// mayGive says who hands Refs to whom without a call.
+func (p *authorityPlayer) mayGive(from, to int) bool {
+	return p.guest == 0 || from != p.guest && to != p.guest
+}
+
+// made notes whose an object is.
+func (p *authorityPlayer) made(n uint64, by int) {
+	if p.guest != 0 && by == p.guest {
+		p.guests[n] = true
+	}
+}
+
+// steep says what is not granted: what has no rights, and what stands below much.
+func (p *authorityPlayer) steep(m *authorityModel, s slot) bool {
+	const steep = 10
+	return s.rights == 0 || len(m.above(s.path, false, map[uint64]bool{})) > steep
+}
+
+func (p *authorityPlayer) terms(m *authorityModel, s slot, d deed) caps.Terms {
+	chance := rand.New(rand.NewPCG(uint64(d.N), 1))
+	terms := caps.Terms{For: "party " + strconv.Itoa(d.B%parties), Deep: chance.IntN(2) == 0 || d.Do == "round"}
+	if chance.IntN(3) == 0 {
+		terms.Until = p.w.Now().Add(time.Duration(1+chance.IntN(40)) * time.Minute)
+	}
+	if chance.IntN(4) > 0 {
+		return terms
+	}
+	names := p.names(m, s, terms.Deep && chance.IntN(3) == 0)
+	for range 1 + chance.IntN(4) {
+		name := caps.Action(names[chance.IntN(len(names))])
+		if !slices.Contains(terms.Only, caps.Named(name)) {
+			terms.Only = append(terms.Only, name)
+		}
+	}
+	return terms
 }
 
 // names are methods to choose from: those of the object, or any.

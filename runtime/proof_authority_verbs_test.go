@@ -126,7 +126,7 @@ func verbNamed(kind, method string) *verb {
 }
 
 func verbs() []verb {
-	return slices.Concat(boxVerbs(), mapVerbs(), listVerbs(), []verb{
+	return slices.Concat(boxVerbs(), mapVerbs(), listVerbs(), brandVerbs(), []verb{
 		{kind: "cell", method: "get", need: caps.Read, model: modelGet, typed: true, real: func(c calling) ([]caps.Ref, string, error) {
 			return of(sturdy.Cell[caps.Ref]{Ref: c.to}.Get(c.ctx.(sturdy.Turn)), nil)
 		}},

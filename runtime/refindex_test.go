@@ -282,3 +282,20 @@ func TestWhatStandsBelowATextIsSeen(t *testing.T) {
 		t.Errorf("Breaks = %q; want %q", got, want)
 	}
 }
+
+func TestWhatCameThroughTwoGrantsBreaksOnce(t *testing.T) {
+	s := newShelf(t)
+	shared, g := s.grant(s.folder, caps.Terms{For: "all"})
+	a, _ := s.grant(shared, caps.Terms{For: "a", Deep: true})
+	b, _ := s.grant(shared, caps.Terms{For: "b", Deep: true})
+	must(t, foPut.Call(t.Context(), b, a)) // it is under a, and crosses b on its way in
+	var got []string
+	for h, err := range s.Breaks(t.Context(), g) {
+		must(t, err)
+		kind, _, _ := strings.Cut(h.Name, " ")
+		got = append(got, kind)
+	}
+	if want := []string{"grant", "grant", "folder"}; !slices.Equal(got, want) {
+		t.Errorf("Breaks = %q; want %q", got, want)
+	}
+}

@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,8 +14,16 @@ import (
 // A sturdy ref names a grant and proves the right to it with a secret that the host derives
 // from its key whenever it is asked: nothing of it is stored. A weaker text, made by whoever
 // held a stronger one, proves the same and lists what was given up. Fewer rights need no
-// record; fewer methods or an earlier end become a grant below the first, made when the text
-// is first restored, so that Refs under it can be stored, listed and revoked.
+// record; fewer methods, an earlier end or a purpose become a grant below the first, made when
+// the text is first restored, so that Refs under it can be stored, listed and revoked.
+
+// Host is the host's name in sturdy refs; empty in a world that is only read and has no key.
+func (rt *Runtime) Host() string {
+	if rt.key == nil {
+		return ""
+	}
+	return rt.key.host
+}
 
 // Save grants ref under terms and returns the grant as text: whoever has the text has the
 // authority. The secret is not stored; a text that is lost cannot be told again. With a turn
@@ -113,8 +122,11 @@ func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 		return caps.Ref{}, err
 	}
 	narrow, terms := s.Narrow(a)
-	if terms.Only != nil || !terms.Until.IsZero() {
-		terms.For = g.For
+	if !terms.Until.IsZero() && rt.gates.Past(terms.Until) {
+		return caps.Ref{}, caps.ErrRevoked
+	}
+	if terms.Only != nil || !terms.Until.IsZero() || terms.For != "" {
+		terms.For = cmp.Or(terms.For, g.For)
 		if narrow.Gate, err = rt.weaker(ctx, n, rt.ref(of, a), terms); err != nil {
 			return caps.Ref{}, err
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -15,14 +14,14 @@ const (
 	maxOnly    = 64  // methods in Terms.Only
 )
 
-// terms checks the terms on which h is granted with authority a.
-func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms) (says caps.Granted, err error) {
+// terms checks the terms on which h is granted with authority a. See grant for strict.
+func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms, strict bool) (says caps.Granted, err error) {
 	bad := func(format string, args ...any) (caps.Granted, error) {
 		return says, &caps.Error{Op: "grant", Object: h.name(), Code: caps.ErrBadArgument, Text: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case len(terms.For) > maxPurpose || !utf8.ValidString(terms.For):
-		return bad("the purpose of a grant is UTF-8 of at most %d bytes", maxPurpose)
+	case len(terms.For) > maxPurpose || !caps.Printable(terms.For):
+		return bad("the purpose of a grant is printable text of at most %d bytes", maxPurpose)
 	case len(terms.Only) > maxOnly:
 		return bad("a grant names at most %d methods; attenuate the reference instead", maxOnly)
 	case !terms.Until.IsZero() && !terms.Until.After(t.Now()):
@@ -38,8 +37,10 @@ func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms) (says c
 		if m == nil || m.Name() == "" {
 			return bad("a method of Only has no name")
 		}
-		if err := t.knows(h, m.Name(), terms.Deep); err != nil {
-			return says, err
+		if strict && !terms.Deep {
+			if err := t.knows(h, m.Name()); err != nil {
+				return says, err
+			}
 		}
 		says.Only = append(says.Only, m.Name())
 	}
@@ -51,11 +52,11 @@ func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms) (says c
 // maxYear bounds times that are kept as nanoseconds.
 const maxYear = 2200
 
-// knows refuses a method that h does not have: a list that allows nothing is a slip. What a
-// membrane covers may be of any kind.
-func (t *WriteTurn) knows(h *handle, method string, membrane bool) error {
+// knows refuses a method that h does not have: a list that allows nothing is a slip. It is
+// not asked for membranes: what they cover may be of any kind.
+func (t *WriteTurn) knows(h *handle, method string) error {
 	v, err := t.r.state(h)
-	if err != nil || membrane || v.kind.def == nil || t.r.vat.rt.hasTyped(v.kind.def) {
+	if err != nil || v.kind.def == nil || t.r.vat.rt.hasTyped(v.kind.def) {
 		return err
 	}
 	if v.kind.def.method(method) == nil {

@@ -266,11 +266,14 @@ func (t *WriteTurn) newObject(w *version) *handle {
 func (t *WriteTurn) seal() error {
 	for _, h := range t.wset {
 		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
+		if err == nil && h.work.kind.def.codec.HasRefs() {
+			err = h.work.kind.def.codec.EachRef(h.work.state, func(r caps.Ref) error {
+				h.work.size += refBytes
+				return t.r.vat.rt.storable(r)
+			})
+		}
 		if t.bytes += h.work.encoded(); err == nil && t.bytes > maxTurn {
 			err = tooLarge("a turn that writes %d bytes; the limit is %d", t.bytes, maxTurn)
-		}
-		if err == nil && h.work.kind.def.codec.HasRefs() {
-			err = h.work.kind.def.codec.EachRef(h.work.state, t.r.vat.rt.storable)
 		}
 		if err != nil {
 			return stateError(h, err)
@@ -313,6 +316,9 @@ type unwind struct{ err error }
 func (u unwind) Error() string { return u.err.Error() }
 
 const (
+	// refBytes is what a reference adds to a batch beside its place in the state: a row of
+	// the index, and some to spare for its path.
+	refBytes  = 96
 	maxWrites = 1 << 20 // objects that one turn may write
 	maxDepth  = 1000    // methods on the stack of one turn
 	maxMisses = 3       // runs that end early because an object is not in memory

@@ -193,7 +193,7 @@ func (v *vat) commit(t *WriteTurn) {
 	}
 	for _, c := range t.elems {
 		c.now.lsn = v.lsn
-		v.bytes += len(c.now.key) + len(c.now.rec.Body) + elementOverhead
+		v.bytes += c.now.bytes()
 	}
 	if t.seldom != nil && len(t.seldom.revoked) > 0 {
 		v.rt.gates.Revoke(t.seldom.revoked...) // last: they are published as revoked

@@ -33,7 +33,10 @@ func (rt *Runtime) weaker(ctx context.Context, n uint64, ref caps.Ref, terms cap
 		if count == maxWeaker {
 			return &caps.Error{Op: "restore", Code: caps.ErrOverloaded, Text: "too many different weaker texts of one sturdy ref have been restored; the limit is 1,000: save it anew"}
 		}
-		shared, _ := t.Grant(ref, terms)
+		shared, _, err := t.grant(ref, terms, false)
+		if err != nil {
+			return err
+		}
 		_, a, _ := rt.open(shared)
 		gate = a.Gate
 		t.setElement(rt.ledger, elem, objstore.Record{Slots: rt.slots(nil, []caps.Ref{shared})})
@@ -58,6 +61,7 @@ func termsHash(terms caps.Terms) string {
 	for _, m := range terms.Only {
 		b = append(binary.AppendUvarint(b, uint64(len(m.Name()))), m.Name()...)
 	}
+	b = append(append(b, 0), terms.For...) // no name is empty
 	sum := sha256.Sum256(b)
 	return string(sum[:16])
 }

@@ -102,6 +102,9 @@ func (t *ReadTurn) rows(lo, hi objstore.Key, limit int, visit func(objstore.KeyP
 // holders appends to dst what a row of the index says.
 func (t *ReadTurn) holders(dst *[]Holder, p objstore.KeyParts, rec objstore.Record, keep func(*ReadTurn, objstore.Slot) bool) error {
 	rt := t.vat.rt
+	if p.OID == rt.ledger.oid {
+		return nil // the texts of grants, which are grants themselves
+	}
 	var says *GrantInfo
 	for _, s := range rec.Slots {
 		if !keep(t, s) {
@@ -150,8 +153,6 @@ func (rt *Runtime) place(p objstore.KeyParts, rec objstore.Record) string {
 		return ""
 	case kind == rt.dirs.def:
 		return p.Elem
-	case kind == rt.ledgers.def && p.Elem[0] == 'w' && len(p.Elem) > 9:
-		return fmt.Sprintf("a text of grant %x", binary.BigEndian.Uint64([]byte(p.Elem[1:])))
 	}
 	k, ok := parseKey(p.Elem)
 	if s, isText := k.(string); ok && (!isText || s != "") {

@@ -78,6 +78,7 @@ type whoPlayer struct {
 	t      *testing.T
 	rand   *rand.Rand
 	pool   []caps.Ref // what may be given away; of the open world
+	shared []caps.Ref // what came through grants
 	grants []sturdy.Grant
 	dir    sturdy.Directory
 	byName sturdy.Map[string, caps.Ref]
@@ -117,7 +118,7 @@ func (p *whoPlayer) again() {
 	}
 	p.dir.Ref, p.byName.Ref, p.byRank.Ref = root("dir"), root("names"), root("ranks")
 	p.list.Ref, p.cell.Ref, p.plain.Ref = root("list"), root("cell"), root("plain")
-	p.pool, p.grants = nil, nil
+	p.pool, p.shared, p.grants = nil, nil, nil
 	m := recompute(p.t, p.World)
 	for _, ref := range m.objects {
 		kind := m.kinds[ref]
@@ -129,12 +130,25 @@ func (p *whoPlayer) again() {
 		}
 	}
 	for _, h := range m.holds {
-		p.pool = append(p.pool, h.ref)
+		p.learn(h.ref)
+	}
+}
+
+// learn adds to what may be given away.
+func (p *whoPlayer) learn(ref caps.Ref) {
+	info, err := p.Describe(p.t.Context(), ref)
+	must(p.t, err)
+	if p.pool = append(p.pool, ref); info.Rights.Gate != nil {
+		p.shared = append(p.shared, ref)
 	}
 }
 
 func (p *whoPlayer) pick() caps.Ref {
-	ref := p.pool[p.rand.IntN(len(p.pool))]
+	from := p.pool
+	if len(p.shared) > 0 && p.rand.IntN(2) == 0 {
+		from = p.shared
+	}
+	ref := from[p.rand.IntN(len(from))]
 	if p.rand.IntN(4) == 0 {
 		ref = ref.Attenuate(caps.Read)
 	}
@@ -210,7 +224,9 @@ func (p *whoPlayer) authority() {
 			return nil
 		})
 		if err == nil {
-			p.pool, p.grants = append(p.pool, shared, shared, g.Ref), append(p.grants, g)
+			p.grants = append(p.grants, g)
+			p.learn(shared)
+			p.learn(g.Ref)
 		}
 	case 2:
 		if len(p.grants) > 0 && p.rand.IntN(2) == 0 {
@@ -220,7 +236,7 @@ func (p *whoPlayer) authority() {
 		from := p.pouch()
 		for i := range int64(3) {
 			if ref, err := poAt.Call(ctx, from, i); err == nil && !ref.IsNull() {
-				p.pool = append(p.pool, ref)
+				p.learn(ref)
 			}
 		}
 	}
@@ -230,7 +246,7 @@ func TestTheIndexSaysWhatTheStatesSay(t *testing.T) {
 	p, ctx := newWhoPlayer(t), t.Context()
 	since := map[spot]time.Time{}
 	recompute(t, p.World).follow(since, p.Now())
-	for i := range ops(250) {
+	for i := range ops(150) {
 		switch p.rand.IntN(20) {
 		case 0:
 			p.Crash()
