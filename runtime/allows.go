@@ -1,7 +1,9 @@
 package sturdy
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/objstore"
@@ -49,6 +51,10 @@ func (t *ReadTurn) grantsUp(a caps.Authority) (infos []GrantInfo, err error) {
 	for i := 0; i < len(queue); i++ {
 		h := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: queue[i]})
 		info, err := t.grantInfo(h)
+		if errors.Is(err, caps.ErrGone) { // its turn did not commit, and somebody kept the Ref
+			infos = append(infos, GrantInfo{ID: strconv.FormatUint(queue[i], 16)})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

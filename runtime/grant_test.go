@@ -321,3 +321,25 @@ func TestOpeningAWorldReadsNoGrants(t *testing.T) {
 		t.Errorf("%s objects were loaded for a call below 50 grants", n)
 	}
 }
+
+func TestARefUnderAGrantThatNeverWasIsDescribedAsDead(t *testing.T) {
+	s := newShelf(t)
+	var never caps.Ref
+	failed := errors.New("no")
+	if err := s.Update(t.Context(), func(tn *sturdy.WriteTurn) error {
+		never, _ = tn.Grant(s.account, caps.Terms{For: "never"})
+		return failed
+	}); !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	s.put("never", never)
+	for range 2 {
+		info, err := s.Describe(t.Context(), s.get("never"))
+		must(t, err)
+		if len(info.Grants) != 1 || info.Grants[0].Alive || len(info.Allows) != 0 {
+			t.Errorf("%+v allows %v", info.Grants, info.Allows)
+		}
+		s.open(s.get("never"), caps.ErrRevoked)
+		s.Crash()
+	}
+}

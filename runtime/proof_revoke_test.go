@@ -119,9 +119,21 @@ func (d *deadTree) did(op deadOp, called int64, client int, err error) {
 }
 
 // try does one call and notes it.
-func (d *deadTree) try(client int, node int, how string, call func() error) {
+func (d *deadTree) try(client, node int, how string, call func() error) {
 	called := d.r.clock.Add(1)
 	d.did(deadOp{Path: d.paths[node], How: how}, called, client, call())
+}
+
+// tryIn is try in a turn that began at begun: what runs out is judged by the turn's time, so
+// where something of the path does, the call counts from there.
+func (d *deadTree) tryIn(begun int64, client, node int, call func() error) {
+	called := d.r.clock.Add(1)
+	for i, until := range d.until {
+		if !until.IsZero() && d.paths[node]&(1<<i) != 0 {
+			called = begun
+		}
+	}
+	d.did(deadOp{Path: d.paths[node], How: "in a turn"}, called, client, call())
 }
 
 // client calls through random nodes by random ways.
@@ -141,6 +153,7 @@ func (d *deadTree) client(id int, chance *rand.Rand, each int) {
 func (d *deadTree) step(ctx context.Context, id, node, way int) {
 	ref := d.at[node]
 	read := func(ctx context.Context, ref caps.Ref) error { _, err := foAll.Call(ctx, ref); return err }
+	begun := d.r.clock.Add(1)
 	switch way {
 	case 0:
 		d.try(id, node, "read", func() error { return read(ctx, ref.Attenuate(caps.Read)) })
@@ -151,13 +164,13 @@ func (d *deadTree) step(ctx context.Context, id, node, way int) {
 	case 3: // a turn that has begun before
 		_ = d.View(ctx, func(tn *sturdy.ReadTurn) error {
 			for range 3 {
-				d.try(id, node, "in a read turn", func() error { return read(tn, ref) })
+				d.tryIn(begun, id, node, func() error { return read(tn, ref) })
 			}
 			return nil
 		})
 	case 4:
 		_ = d.Update(ctx, func(tn *sturdy.WriteTurn) error {
-			d.try(id, node, "in a write turn", func() error { return read(tn, ref) })
+			d.tryIn(begun, id, node, func() error { return read(tn, ref) })
 			return nil
 		})
 	case 5:
@@ -445,4 +458,55 @@ func TestAWriteThatWaitedForTheWriterWhileItsGrantWasRevokedIsRefused(t *testing
 		wants(t, <-answered, caps.ErrRevoked)
 	}
 	holds(t, ctx, s.account, 5)
+}
+
+func TestAnIterationUnderWayEndsWhenItsGrantIsRevoked(t *testing.T) {
+	s, ctx := fastShelf(t), t.Context()
+	var m sturdy.Map[int64, int64]
+	var l sturdy.List[int64]
+	var d sturdy.Directory
+	must(t, s.Update(ctx, func(tn *sturdy.WriteTurn) error {
+		m, l, d = sturdy.NewMap[int64, int64](tn), sturdy.NewList[int64](tn), sturdy.NewDirectory(tn)
+		for i := range int64(600) {
+			m.Put(tn, i, i)
+			l.Append(tn, i)
+			must(t, d.Put(tn, fmt.Sprintf("%03d", i), s.account))
+		}
+		return nil
+	}))
+	for how, walk := range map[string]func(tn *sturdy.ReadTurn, m, l, d caps.Ref, each func()){
+		"map": func(tn *sturdy.ReadTurn, m, _, _ caps.Ref, each func()) {
+			for range (sturdy.Map[int64, int64]{Ref: m}).All(tn) {
+				each()
+			}
+		},
+		"list": func(tn *sturdy.ReadTurn, _, l, _ caps.Ref, each func()) {
+			for range (sturdy.List[int64]{Ref: l}).Range(tn, 0, 600) {
+				each()
+			}
+		},
+		"directory": func(tn *sturdy.ReadTurn, _, _, d caps.Ref, each func()) {
+			for range (sturdy.Directory{Ref: d}).All(tn) {
+				each()
+			}
+		},
+	} {
+		gm, g1 := s.grant(m.Ref, caps.Terms{})
+		gl, g2 := s.grant(l.Ref, caps.Terms{})
+		gd, g3 := s.grant(d.Ref, caps.Terms{})
+		rows := 0
+		err := s.View(ctx, func(tn *sturdy.ReadTurn) error {
+			walk(tn, gm, gl, gd, func() {
+				if rows++; rows == 5 {
+					revoked := make(chan bool)
+					go func() { s.revoke(g1); s.revoke(g2); s.revoke(g3); close(revoked) }()
+					<-revoked
+				}
+			})
+			return nil
+		})
+		if limit := map[string]int{"directory": 256}[how]; !errors.Is(err, caps.ErrRevoked) || rows > max(limit, 5) {
+			t.Errorf("%s: %d rows were yielded, %v", how, rows, err)
+		}
+	}
 }

@@ -50,6 +50,36 @@ func TestWhatWasTypedIsRememberedAndPrivate(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotRemembered(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	tag := strings.Repeat("ab2z", 8)
+	text := "sturdy://" + strings.Repeat("q", 32) + "/1c/" + tag
+	for input, secret := range map[string]bool{
+		`restore("` + text + `")`: true, `x = 1` + "\nrestore('" + text + `')`: true, `"STURDY:` + tag[:5] + `"`: true,
+		`tag = "` + tag + `"`: true, `tag = "` + strings.ToUpper(tag) + `"`: true, `"` + tag[:31] + `"`: false,
+		"root.accounts.alice.transfer(to=root.accounts.bob, amount=1)": false, "u.reveal()": false, "sturdy": false, strings.Repeat("9", 40): false,
+	} {
+		h := openHistory()
+		before := h.Len()
+		if _, err := h.Write(input); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := h.GetLine(before); err != nil || got != input {
+			t.Errorf("%q is not in reach in its own session", input)
+		}
+		if kept := openHistory().Len() > before; kept == secret {
+			t.Errorf("%q is remembered: %v", input, kept)
+		}
+	}
+	path, err := historyPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(path); err != nil || strings.Contains(strings.ToLower(string(content)), tag) {
+		t.Errorf("the file holds %q, %v", content, err)
+	}
+}
+
 func TestTheHistoryIsBounded(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	h := openHistory()

@@ -13,7 +13,7 @@ import (
 const maxHistory = 2000
 
 // history is what was typed, in a file of the user's own, an input a line in quotes. What
-// cannot be written is forgotten when the process ends. It implements readline's Source.
+// cannot be written is forgotten when the process ends, and so is what may hold a secret. It implements readline's Source.
 type history struct {
 	inputs []string
 	file   *os.File // nil: not kept
@@ -87,7 +87,9 @@ func (h *history) append(input string) {
 func (h *history) Write(input string) (int, error) {
 	if n := len(h.inputs); input != "" && (n == 0 || h.inputs[n-1] != input) {
 		h.inputs = append(h.inputs, input)
-		h.append(input)
+		if !secretive(input) {
+			h.append(input)
+		}
 	}
 	return len(h.inputs), nil
 }

@@ -16,7 +16,7 @@ type kindsCmd struct {
 
 // Help is what kinds --help says below the usage.
 func (kindsCmd) Help() string {
-	return `Each line is one version of one kind: name, version, number of objects, whether this command can call them, and the methods by the rights that they need.`
+	return `Each line is one version of one kind: name, version, number of objects, whether this command can call them, and the methods by the rights that they need. Kinds that come with the runtime are listed if there are objects of them.`
 }
 
 func (c *kindsCmd) run(ctx context.Context, a *app) (err error) {
@@ -29,6 +29,7 @@ func (c *kindsCmd) run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	ks = look.Listed(ks)
 	rows := [][]string{{"KIND", "VERSION", "OBJECTS", "", "METHODS"}}
 	for _, k := range ks {
 		known := "known"

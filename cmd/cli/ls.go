@@ -22,10 +22,6 @@ func (lsCmd) Help() string {
 }
 
 func (c *lsCmd) run(ctx context.Context, a *app) (err error) {
-	names, err := look.ParsePath(c.Path)
-	if err != nil {
-		return err
-	}
 	rt, err := c.open(a, nil, false)
 	if err != nil {
 		return err
@@ -33,11 +29,9 @@ func (c *lsCmd) run(ctx context.Context, a *app) (err error) {
 	defer closing(rt, &err)
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	ref := rt.Root().Ref
-	for i, name := range names {
-		if ref, err = look.Get(ctx, ref, name); err != nil {
-			return fmt.Errorf("%s: %w", look.JoinPath(names[:i+1]...), err)
-		}
+	ref, err := at(ctx, rt, c.Path)
+	if err != nil {
+		return err
 	}
 	l := lister{a: a, rt: rt, width: width(c.Full)}
 	return l.list(ctx, ref)
@@ -121,7 +115,7 @@ func (l *lister) object(ctx context.Context, ref caps.Ref, info sturdy.ObjectInf
 	l.add("object", objectName(info))
 	l.add("kind", fmt.Sprintf("%s, version %d", text.Line(info.Kind.Name), info.Kind.Version))
 	l.add("rights", info.Rights.String())
-	l.add("methods", text.Line(look.Interface(info.Kind.Methods, info.Rights.Rights)))
+	l.add("methods", text.Line(look.Allowed(info)))
 	l.add("state", l.literal(state))
 	l.flush()
 	return nil

@@ -43,9 +43,12 @@ type app struct {
 type grammar struct {
 	Repl    replCmd    `cmd:"" help:"Talk to the objects of a world, or run a script over them."`
 	Ls      lsCmd      `cmd:"" help:"List a directory or a collection of a world, or show an object."`
+	Who     whoCmd     `cmd:"" help:"List who holds an object, and through which grant."`
+	Grants  grantsCmd  `cmd:"" help:"List the grants of a world, or draw them as a tree."`
 	Check   checkCmd   `cmd:"" help:"Verify everything a world has on disk."`
 	Dump    dumpCmd    `cmd:"" help:"Print every object of a world, a line each."`
 	Kinds   kindsCmd   `cmd:"" help:"List the kinds of objects in a world, and their methods."`
+	Adopt   adoptCmd   `cmd:"" help:"Make a copy of a world honour the sturdy refs of the original."`
 	Version versionCmd `cmd:"" help:"Print the version of this command."`
 }
 

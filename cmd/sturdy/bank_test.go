@@ -193,3 +193,27 @@ func populate(t *sturdy.WriteTurn, root sturdy.Directory) error {
 	}
 	return nil
 }
+
+// makeBrand makes an office in a world, with a sealer and its unsealer: makebrand DIR.
+func makeBrand() {
+	rt, err := sturdy.Open(os.Args[1], counterKind, accountKind)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error {
+		office := sturdy.NewDirectory(t)
+		sealer, unsealer := sturdy.NewBrand(t, "office")
+		for name, ref := range map[string]caps.Ref{"sealer": sealer.Ref, "unsealer": unsealer.Ref} {
+			if err := office.Put(t, name, ref); err != nil {
+				return err
+			}
+		}
+		return rt.Root().Put(t, "office", office.Ref)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := rt.Close(); err != nil {
+		log.Fatal(err)
+	}
+}

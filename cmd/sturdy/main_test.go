@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/base32"
 	"errors"
 	"flag"
+	"io/fs"
 	"log"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,6 +29,8 @@ func TestMain(m *testing.M) {
 		"sturdy":    main,
 		"bank":      func() { cli.Main(counterKind, accountKind) },
 		"makeworld": makeWorld,
+		"makebrand": makeBrand,
+		"copyworld": copyWorld,
 		"inuse":     inUse,
 	})
 }
@@ -32,7 +39,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"damage": damage},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"damage": damage, "hide": hide, "nowhere": nowhere},
 	})
 }
 
@@ -65,4 +72,58 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	content[at] ^= 1
 	ts.Check(os.WriteFile(name, content, 0o600))
+}
+
+// secrets finds sturdy refs: the text up to the tag, and the tag.
+func secrets(content []byte) [][][]byte {
+	return regexp.MustCompile(`(sturdy://)[a-z2-7]{32}(/[^ "'\n]*/)([a-z2-7]{32})`).FindAllSubmatch(content, -1)
+}
+
+// hide writes into a file what is the same in every run, of the same length: times become
+// zeros, and the names of hosts and tags of sturdy refs letters. hide FILE.
+func hide(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	content, err := os.ReadFile(name)
+	ts.Check(err)
+	for _, m := range secrets(content) {
+		content = bytes.ReplaceAll(content, m[3], bytes.Repeat([]byte("t"), len(m[3])))
+	}
+	content = regexp.MustCompile(`sturdy://[a-z2-7]{32}`).ReplaceAll(content, []byte("sturdy://"+strings.Repeat("h", 32)))
+	content = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`).ReplaceAll(content, []byte("0000-00-00T00:00:00Z"))
+	content = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`).ReplaceAll(content, []byte("0000-00-00 00:00 UTC"))
+	ts.Check(os.WriteFile(name, content, 0o600))
+}
+
+// nowhere fails if the tag of a sturdy ref that stands in FILE stands anywhere below one of
+// the directories or files, as text or in bytes, or if there is none: nowhere FILE PLACE...
+func nowhere(ts *testscript.TestScript, _ bool, args []string) {
+	content, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	found := secrets(content)
+	if len(found) == 0 {
+		ts.Fatalf("%s holds no sturdy ref", args[0])
+	}
+	for _, place := range args[1:] {
+		ts.Check(filepath.WalkDir(ts.MkAbs(place), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			in, err := os.ReadFile(path)
+			for _, m := range found {
+				tag, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(string(m[3])))
+				ts.Check(err)
+				if bytes.Contains(bytes.ToLower(in), m[3]) || bytes.Contains(in, tag) {
+					ts.Fatalf("%s holds a secret", path)
+				}
+			}
+			return err
+		}))
+	}
+}
+
+// copyWorld copies a directory file by file: copyworld FROM TO.
+func copyWorld() {
+	if err := os.CopyFS(os.Args[2], os.DirFS(os.Args[1])); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -67,15 +67,32 @@ func (s *Session) note(name string) string {
 	return ""
 }
 
-// arguments are the named arguments of the method that is being called.
+// arguments are the named arguments of the method or function that is being called.
 func (s *Session) arguments(w word) (list []Candidate) {
-	m, ok := s.follow(w.callee).(*methodValue)
-	if !ok {
+	var m *methodValue
+	switch callee := s.follow(w.callee).(type) {
+	case *methodValue:
+		m = callee
+	case *starlark.Builtin:
+		return s.verbArguments(callee.Name(), w)
+	default:
 		return nil
 	}
 	for _, p := range look.Params(m.info.Arg) {
 		if strings.HasPrefix(p.Name, w.last) {
 			list = append(list, Candidate{p.Name + "=", p.Name + "=", text.Line(p.Shape.String())})
+		}
+	}
+	return list
+}
+
+// verbArguments are the named arguments of a function that stand in its help as "[, to=]".
+func (s *Session) verbArguments(name string, w word) (list []Candidate) {
+	for _, v := range s.verbs {
+		for _, arg := range strings.FieldsFunc(v.args, func(r rune) bool { return strings.ContainsRune("[], ", r) }) {
+			if v.name == name && strings.HasSuffix(arg, "=") && strings.HasPrefix(arg, w.last) {
+				list = append(list, Candidate{arg, arg, v.name})
+			}
 		}
 	}
 	return list

@@ -8,7 +8,7 @@ import (
 
 func TestATabKnowsWhatComesNext(t *testing.T) {
 	s, out := begin(t, Options{Writable: true})
-	run(t, s, out, "shelf = root.shelf; p = shelf.store(grams=1)")
+	run(t, s, out, "shelf = root.shelf; p = shelf.store(grams=1); g = grant(shelf); u = save(shelf)")
 	for line, want := range map[string][]string{
 		"roo":                          {"root"},
 		"ro":                           {"root", "rows"},
@@ -35,6 +35,15 @@ func TestATabKnowsWhatComesNext(t *testing.T) {
 		"":                             nil,
 		"a\nroot.sh":                   {"root.shelf"},
 		"atom":                         {"atomically"},
+		"grant(shelf, ":                {"to=", "until=", "only=", "deep="},
+		"save(shelf, to='x', u":        {"until="},
+		"grant(roo":                    {"root"},
+		"ls(roo":                       {"root"},
+		"g.re":                         {"g.ref"},
+		"g.ref.cl":                     {"g.ref.clear("},
+		"u.re":                         {"u.reveal"},
+		"u.a":                          {"u.attenuate"},
+		"rev":                          {"reversed", "revoke"},
 	} {
 		_, list := s.Complete(t.Context(), line)
 		var got []string

@@ -14,6 +14,9 @@ import (
 // maxCell is how wide one cell of a table gets.
 const maxCell = 60
 
+// maxBrief is maxCell for listings of many columns.
+const maxBrief = 28
+
 // table lays out at most limit elements of v: structs and pairs as columns, everything else
 // a line each; a short list of plain values on one line. more says that there are others.
 func (s *Session) table(v starlark.Iterable, limit int) (rows string, more bool, err error) {
@@ -70,13 +73,25 @@ func (g *grid) add(e starlark.Value) {
 	g.nothing = g.nothing && e == starlark.None
 	row := make([]string, len(cells))
 	for i, c := range cells {
-		row[i] = g.s.cell(c, maxCell)
+		row[i] = g.cell(e, c)
 		if i == len(g.numbers) {
 			g.numbers = append(g.numbers, true)
 		}
 		g.numbers[i] = g.numbers[i] && isNumber(c)
 	}
 	g.rows = append(g.rows, row)
+}
+
+// cell is a cell of e's row.
+func (g *grid) cell(e, c starlark.Value) string {
+	r, ok := e.(*record)
+	if !ok || r.brief.IsZero() {
+		return g.s.cell(c, maxCell)
+	}
+	if t, ok := c.(starlarktime.Time); ok {
+		return text.Ago(time.Time(t), r.brief)
+	}
+	return g.s.cell(c, maxBrief)
 }
 
 // text is the table. A line of titles stands above if all rows have the same ones.

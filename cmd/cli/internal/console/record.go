@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -13,14 +14,19 @@ import (
 type record struct {
 	fields []string // as in Go
 	vals   []starlark.Value
+	brief  time.Time // not zero: in tables, times are told as seen from here
+}
+
+// add adds a field to a record that is being made.
+func (r *record) add(field string, val starlark.Value) {
+	r.fields, r.vals = append(r.fields, field), append(r.vals, val)
 }
 
 // newRecord makes a record of names and values, in turn.
 func newRecord(pairs ...any) *record {
 	r := &record{}
 	for i := 0; i < len(pairs); i += 2 {
-		r.fields = append(r.fields, pairs[i].(string))
-		r.vals = append(r.vals, pairs[i+1].(starlark.Value))
+		r.add(pairs[i].(string), pairs[i+1].(starlark.Value))
 	}
 	return r
 }

@@ -38,6 +38,8 @@ type Session struct {
 	ctx context.Context
 	// inTurn: ctx is a turn.
 	inTurn bool
+	// statements counts those that began to run.
+	statements int
 	// running is the thread of the running statement.
 	running *starlark.Thread
 	// stopped is why an iterator ended the thread: iterators cannot return errors.
@@ -101,6 +103,7 @@ func (s *Session) statement(ctx context.Context, name string, stmt syntax.Stmt) 
 	thread := s.thread(ctx, name)
 	defer context.AfterFunc(ctx, func() { thread.Cancel(interrupted) })()
 	s.ctx, s.running, s.stopped = ctx, thread, nil
+	s.statements++
 	defer func() { s.ctx, s.running = context.Background(), nil }()
 	expr, ok := stmt.(*syntax.ExprStmt)
 	if !ok {

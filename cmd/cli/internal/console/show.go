@@ -31,6 +31,10 @@ func (s *Session) show(v starlark.Value) (string, error) {
 		return s.showRows(v.of, showAll)
 	case *record:
 		return s.showRecord(v), nil
+	case *grantValue:
+		return v.show()
+	case *sturdyValue:
+		return v.show(), nil
 	case *starlark.List:
 		return s.showRows(v, showRows)
 	case *page:
@@ -63,9 +67,9 @@ func (s *Session) showRef(r *refValue) (string, error) {
 		rows, err := s.firstRows(r)
 		return text.Clean(head + rows), err
 	case !info.Kind.Known:
-		head += look.Interface(info.Kind.Methods, info.Rights.Rights) + "   (this program does not know the kind: state(x) works, calls do not)"
+		head += look.Allowed(info) + "   (this program does not know the kind: state(x) works, calls do not)"
 	default:
-		head += look.Interface(info.Kind.Methods, info.Rights.Rights)
+		head += look.Allowed(info)
 	}
 	return strings.TrimRight(text.Line(head), " "), nil
 }

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 )
 
 // anything is the shape of what has no type: an untyped key, an element.
@@ -153,10 +154,8 @@ func stringTo(x starlark.String, shape caps.Shape, name string) (caps.Value, err
 	case "string", "value":
 		return textValue(string(x)), nil
 	case "time":
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-			if t, err := time.Parse(layout, string(x)); err == nil {
-				return caps.ValueOf(t)
-			}
+		if t, ok := text.Time(string(x)); ok {
+			return caps.ValueOf(t)
 		}
 		return caps.Value{}, fmt.Errorf(`%s: %s is no time; they look like "2026-11-22" and "2026-11-22T15:04:05Z"`, name, repr(x, 40))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -22,7 +23,7 @@ type verb struct {
 
 // allVerbs lists the functions in the order in which help shows them.
 func (s *Session) allVerbs() []verb {
-	return []verb{
+	return slices.Concat([]verb{
 		{"help", "[x]", "what x is and what can be done with it; without x, this list", s.help},
 		{"ls", "[x]", "what is in a directory or a collection; without x, in the root", s.ls},
 		{"describe", "x", "kind, rights and methods of an object", s.describeVerb},
@@ -40,7 +41,7 @@ func (s *Session) allVerbs() []verb {
 		{"sync", "", "wait until everything committed is on disk", s.sync},
 		{"check", "", "verify everything that is on disk", s.check},
 		{"evict", "", "drop from memory every state that can be loaded again", s.evict},
-	}
+	}, s.grantVerbs())
 }
 
 func (s *Session) help(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -136,10 +137,18 @@ func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args sta
 	for _, m := range info.Kind.Methods {
 		methods = append(methods, starlark.String(m.Needs.String()+": "+look.Typed(m)))
 	}
+	var allows, grants []starlark.Value
+	for _, name := range info.Allows {
+		allows = append(allows, starlark.String(name))
+	}
+	for _, g := range info.Grants {
+		grants = append(grants, starlark.String(look.GrantName(g)))
+	}
 	return newRecord(
 		"ID", starlark.String(info.ID), "Kind", starlark.String(info.Kind.Name), "Version", starlark.MakeInt(info.Kind.Version),
 		"Known", starlark.Bool(info.Kind.Known), "Rights", starlark.String(info.Rights.String()), "LSN", starlark.MakeUint64(info.LSN),
 		"Bytes", starlark.MakeInt(info.Bytes), "State", starlark.String(info.Kind.State.String()), "Methods", starlark.NewList(methods),
+		"Allows", starlark.NewList(allows), "Grants", starlark.NewList(grants),
 	), nil
 }
 
@@ -183,7 +192,7 @@ func (s *Session) kinds(_ *starlark.Thread, b *starlark.Builtin, args starlark.T
 		return nil, err
 	}
 	list := []starlark.Value{}
-	for _, k := range ks {
+	for _, k := range look.Listed(ks) {
 		list = append(list, newRecord("Name", starlark.String(k.Name), "Version", starlark.MakeInt(k.Version),
 			"Objects", starlark.MakeInt64(k.Objects), "Known", starlark.Bool(k.Known)))
 	}
