@@ -47,6 +47,7 @@ func (via Authority) Narrows() bool {
 func (via Authority) Inward() Authority {
 	in := Full()
 	if via.Gate != nil && via.Narrows() {
+		in.Gate = via.Gate // if it cannot be read any more, nothing is left of what goes in
 		if f, err := via.Gate.load(); err == nil {
 			in.Gate = f.inward
 		}

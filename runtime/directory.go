@@ -114,6 +114,9 @@ func (d Directory) Ensure(ctx context.Context, name string, make func(*WriteTurn
 		if ref, err = d.Get(t, name); !errors.Is(err, ErrNoName) {
 			return err
 		}
+		if err := t.mayPut(d); err != nil {
+			return err
+		}
 		ref = make(t)
 		return d.Put(t, name, ref)
 	})
@@ -121,6 +124,12 @@ func (d Directory) Ensure(ctx context.Context, name string, make func(*WriteTurn
 		return caps.Ref{}, err
 	}
 	return ref, nil
+}
+
+// mayPut reports why d may not be put into, before anything is made for it.
+func (t *WriteTurn) mayPut(d Directory) error {
+	h, a, _ := t.r.vat.rt.open(d.Ref)
+	return t.r.allows(h, a, &method{name: string(dirPut), op: "sturdy/directory.put", need: caps.Write})
 }
 
 func (d *directory) get(t *ReadTurn, name string) (caps.Ref, error) {

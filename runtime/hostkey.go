@@ -33,7 +33,12 @@ const keyFile = "key"
 // openKey reads the host's key and makes it in a new world. A world that is only read and
 // has none goes without.
 func (rt *Runtime) openKey(entropy io.Reader, readOnly bool) error {
-	text, err := rt.vat.store.File(keyFile, func() ([]byte, error) { return newKey(entropy) })
+	text, err := rt.vat.store.File(keyFile, func() ([]byte, error) {
+		if !rt.vat.store.Info().Created {
+			rt.log.Warn("the host's key was missing, and a new one is made: whatever sturdy refs there were open nothing any more. If you have the file, close the world and put it back.", "file", keyFile)
+		}
+		return newKey(entropy)
+	})
 	if readOnly && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
