@@ -49,10 +49,10 @@ type Authority struct {
 // Terms are the conditions of a grant; its rights are those of the Ref that is granted.
 type Terms struct {
 	For   string    // who or what it is for; shown in listings and errors
-	Until time.Time // zero: until revoked
-	Only  []Named   // the methods that may be called; empty: every method
+	Until time.Time // zero: until revoked. A turn that has begun before may use it to its end
+	Only  []Named   // the methods that may be called; nil: every method
 	// Deep: the grant also covers whatever is obtained through it: a membrane. Its rights
-	// and Only hold for that, too.
+	// and Only hold for that, too. A Ref that has crossed more than 16 carries no rights.
 	Deep bool
 }
 

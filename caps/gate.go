@@ -106,13 +106,13 @@ func (g *Gate) Use(calls int64) {
 }
 
 // Alive is Check without a method: it reports whether a grant on the path was revoked or ran
-// out.
-func (g *Gate) Alive() error {
+// out, at the time now.
+func (g *Gate) Alive(now *int64) error {
 	if g == nil {
 		return nil
 	}
 	f, err := g.alive()
-	if now := int64(0); err == nil && f.until != 0 && g.home.reached(f.until, &now) {
+	if err == nil && f.until != 0 && g.home.reached(f.until, now) {
 		return g.expired(f)
 	}
 	return err
@@ -159,10 +159,14 @@ func (g *Gate) walk(epoch uint64) (dead *Gate, err error) {
 
 // Under reports whether the grant of that number is on g's path. What cannot be read is
 // taken to be.
-func (g *Gate) Under(grant uint64) bool {
-	if g == nil {
+func (g *Gate) Under(grant uint64) bool { return g.under(grant, map[*Gate]bool{}) }
+
+// under keeps what it has seen: where membranes cross, there are many ways up.
+func (g *Gate) under(grant uint64, seen map[*Gate]bool) bool {
+	if g == nil || seen[g] {
 		return false
 	}
+	seen[g] = true
 	if slices.Contains(g.Grants(), grant) {
 		return true
 	}
@@ -170,20 +174,24 @@ func (g *Gate) Under(grant uint64) bool {
 	if err != nil {
 		return true
 	}
-	return f.parent.Under(grant) || slices.ContainsFunc(f.parts, func(p pass) bool { return p.gate.Under(grant) })
+	return f.parent.under(grant, seen) || slices.ContainsFunc(f.parts, func(p pass) bool { return p.gate.under(grant, seen) })
 }
 
-// Depth is how many grants stand on the longest path up; 0 for a nil gate.
-func (g *Gate) Depth() (int, error) {
+// Room reports why no grant can stand below g: ErrOverloaded if 64 are above each other, or
+// what keeps them from being read.
+func (g *Gate) Room() error {
 	if g == nil {
-		return 0, nil
+		return nil
 	}
 	f, err := g.load()
-	if err != nil {
-		return 0, err
+	if err == nil && f.depth >= maxGrants {
+		err = tooManyGrants()
 	}
-	return f.depth, nil
+	return err
 }
+
+// Ready reports whether g can be checked without reading anything.
+func (g *Gate) Ready() bool { return g == nil || g.facts.Load() != nil }
 
 // Methods returns the methods that the whole path allows; limited is false if it allows all.
 func (g *Gate) Methods() (only []string, limited bool) {
@@ -195,17 +203,6 @@ func (g *Gate) Methods() (only []string, limited bool) {
 		return nil, true
 	}
 	return slices.Clone(f.only), f.limited
-}
-
-// Until is when the path runs out; zero: never.
-func (g *Gate) Until() time.Time {
-	if g == nil {
-		return time.Time{}
-	}
-	if f, err := g.load(); err == nil && f.until != 0 {
-		return time.Unix(0, f.until).UTC()
-	}
-	return time.Time{}
 }
 
 // Grants returns the numbers of the grants that the Ref itself came through, not of those

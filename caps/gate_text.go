@@ -42,6 +42,10 @@ func (g *Gate) hidden(f *facts, method string) error {
 	return &Error{Code: ErrNoMethod, Text: fmt.Sprintf("%s is not among what %s allows: %s", method, g, allows)}
 }
 
+func tooManyGrants() error {
+	return &Error{Code: ErrOverloaded, Text: "too many grants above each other; the limit is 64: grant what is further up instead"}
+}
+
 func (g *Gate) damaged(what string) error {
 	return &Error{Code: ErrDamaged, Text: "damaged: " + g.String() + ": " + what}
 }

@@ -17,7 +17,7 @@ type Gates struct {
 	epoch  atomic.Uint64 // begins at 1
 	latest atomic.Int64  // the latest time at which something was found to have run out
 
-	mu    sync.Mutex // taken for what is rare: a first check, a revocation
+	mu    sync.Mutex // not taken by checks; by decoding granted Refs and crossing membranes
 	live  map[string]weak.Pointer[Gate]
 	swept int // how many were live after the last sweep
 	used  []*Gate
@@ -96,11 +96,12 @@ func (gs *Gates) Revoke(grants ...uint64) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	for _, n := range grants {
-		if g := gs.live[pathOf([]uint64{n << 1})].Value(); g != nil {
-			f := facts{}
-			if was := g.facts.Load(); was != nil {
-				f = *was
-			}
+		g := gs.live[pathOf([]uint64{n << 1})].Value()
+		if g == nil {
+			continue
+		}
+		if was := g.facts.Load(); was != nil { // else it is read when it is needed
+			f := *was
 			f.revoked = true
 			g.facts.Store(&f)
 		}
@@ -138,7 +139,10 @@ func (gs *Gates) reached(until int64, now *int64) bool {
 		*now = gs.clock().UnixNano()
 	}
 	latest := gs.latest.Load()
-	if max(*now, latest) < until {
+	switch {
+	case latest >= until:
+		return true // known, and no news
+	case *now < until:
 		return false
 	}
 	for latest < *now && !gs.latest.CompareAndSwap(latest, *now) {
@@ -156,11 +160,14 @@ func (gs *Gates) touch(g *Gate) {
 }
 
 // Used tells how often each grant was called through since Used was last called, and when
-// that began. A call under way may be told next time.
-func (gs *Gates) Used(tell func(grant uint64, calls int64, since time.Time)) {
+// that began: of most at the most, the others remain for next time. So may a call under way.
+func (gs *Gates) Used(most int, tell func(grant uint64, calls int64, since time.Time)) {
 	gs.mu.Lock()
-	used := gs.used
-	gs.used = nil
+	most = min(most, len(gs.used))
+	used := gs.used[:most:most]
+	if gs.used = gs.used[most:]; len(gs.used) == 0 {
+		gs.used = nil
+	}
 	since := make([]int64, len(used))
 	for i, g := range used {
 		since[i] = g.usedAt
@@ -247,7 +254,7 @@ func (g *Gate) single(says Granted) (*facts, error) {
 		f.covers = append(f.covers, pass{gate: g})
 	}
 	if f.depth > maxGrants {
-		return nil, &Error{Code: ErrOverloaded, Text: "too many grants above each other; the limit is 64: grant what is further up instead"}
+		return nil, tooManyGrants()
 	}
 	f.invert(g)
 	return f, nil

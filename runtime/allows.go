@@ -24,14 +24,17 @@ func (t *ReadTurn) allowed(b *bound, a caps.Authority) (names []string) {
 	for _, m := range b.def.methods {
 		add(m.name, m.need)
 	}
-	for _, op := range t.vat.rt.writesOf(b.def) {
-		add(op, caps.Write)
+	if b.def != t.vat.rt.brands.box.def { // what opens one is its unsealer
+		for _, op := range t.vat.rt.typedOps(b.def) {
+			add(op, caps.Write)
+		}
 	}
 	return names
 }
 
-// writesOf are the typed operations on a collection that write.
-func (rt *Runtime) writesOf(d *definition) []string {
+// typedOps are the operations on what comes with the runtime that are no methods, and that a
+// grant's list of methods may name. Those of collections write.
+func (rt *Runtime) typedOps(d *definition) []string {
 	switch d {
 	case rt.colls.mapping.def:
 		return []string{"put", "delete"}
@@ -39,6 +42,8 @@ func (rt *Runtime) writesOf(d *definition) []string {
 		return []string{"append", "set"}
 	case rt.colls.cell.def:
 		return []string{"set"}
+	case rt.brands.box.def:
+		return []string{unsealerUnseal.Name()}
 	}
 	return nil
 }

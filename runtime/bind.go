@@ -127,10 +127,11 @@ func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer,
 
 // copying is inside for types that can share memory, or carry authority through a Ref that
 // narrows it, and for Checked mode.
-func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
+func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (none R, err error) {
 	if err := b.take(&a, via); err != nil {
-		return r, err
+		return none, err
 	}
+	var r R
 	if via.Narrows() {
 		defer t.muffle(b.method.op, h)
 	}
@@ -144,13 +145,20 @@ func (b *readBody[S, A, R]) copying(t *ReadTurn, h *handle, state unsafe.Pointer
 		})
 	}
 	t.depth--
+	return b.come(h, r, err, via)
+}
+
+// come is what comes out of a method that returned r and err: one of them.
+func (b *typed[A, R]) come(h *handle, r R, err error, via caps.Authority) (none R, _ error) {
 	switch {
 	case err == nil:
-		err = b.give(&r, via)
+		if err = b.give(&r, via); err == nil {
+			return r, nil
+		}
 	case via.Narrows():
 		err = outcome(b.method.op, h, err) // an error of the method's own could hold a Ref
 	}
-	return r, err
+	return none, err
 }
 
 // outside runs the method as a read turn of its own.
@@ -163,15 +171,16 @@ func (b *readBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Aut
 		}
 		r, err := b.once(t, h, via, a)
 		again, err := h.vat.endRead(t, op, err)
-		if err == nil {
-			err = via.Gate.Alive() // once more: it may have been revoked while the method ran
+		if again {
+			continue
 		}
-		switch {
-		case err == nil:
-			return r, nil
-		case !again:
-			return r, h.vat.told(ctx, op, outcome(op, h, err))
+		if revoked := via.Gate.Alive(new(int64)); revoked != nil {
+			err = revoked // while the method ran; what it failed with is nobody's business either
 		}
+		if err != nil {
+			return none, h.vat.told(ctx, op, outcome(op, h, err))
+		}
+		return r, nil
 	}
 }
 
@@ -231,27 +240,21 @@ func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority,
 }
 
 // copying is inside for types that can share memory, or carry authority through a membrane.
-func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
+func (b *writeBody[S, A, R]) copying(t *WriteTurn, h *handle, via caps.Authority, a A) (none R, err error) {
 	if err := b.take(&a, via); err != nil {
-		return r, err
+		return none, err
 	}
 	s, err := t.own(h)
 	if err != nil {
-		return r, err
+		return none, err
 	}
 	if via.Narrows() {
 		defer t.r.muffle(b.method.op, h)
 	}
 	defer t.r.restore(t.r.enter(h))
-	r, err = b.body((*S)(s), t, a)
+	r, err := b.body((*S)(s), t, a)
 	t.r.depth--
-	switch {
-	case err == nil:
-		err = b.give(&r, via)
-	case via.Narrows():
-		err = outcome(b.method.op, h, err)
-	}
-	return r, err
+	return b.come(h, r, err, via)
 }
 
 // outside runs the method as a write turn of its own.
@@ -283,9 +286,10 @@ func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, via caps.Authority, a
 	defer t.r.rescue(b.method.op, &err, &returned)
 	if err = t.r.alive(via); err == nil {
 		r, err = b.inside(t, h, via, a)
-	}
-	if err == nil {
-		err = t.r.alive(via)
+		// A turn that has revoked its own grant may end: that is how one lets go.
+		if revoked := via.Gate.Alive(new(int64)); revoked != nil {
+			t.r.refused, err = true, revoked
+		}
 	}
 	returned = true
 	return r, err

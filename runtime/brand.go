@@ -116,7 +116,7 @@ func (u *unsealer) unseal(t *ReadTurn, box caps.Ref) (content caps.Value, err er
 		return content, notThisBrand(h)
 	}
 	// Before the brand is looked at: who may not use the box may not find out either.
-	if err := t.allows(h, via, &method{name: unsealerUnseal.Name(), op: v.kind.name + "." + unsealerUnseal.Name(), need: caps.Read}); err != nil {
+	if err := t.allows(h, via, v.kind.def, unsealerUnseal.Name(), caps.Read); err != nil {
 		return content, err
 	}
 	b := (*sealed)(v.state)

@@ -102,12 +102,12 @@ func (rt *Runtime) Grants(ctx context.Context, of caps.Ref) iter.Seq2[GrantInfo,
 	}
 }
 
-// Expiring yields the grants that run out before the given time, by that time: also those
-// that have run out already, and not those that were revoked. A grant above one may be
-// revoked or run out earlier. It is no turn, see Holders.
+// Expiring yields the grants that run out between now and the given time, by that time; not
+// those that were revoked. A grant above one may be revoked or run out earlier. It is no
+// turn, see Holders.
 func (rt *Runtime) Expiring(ctx context.Context, before time.Time) iter.Seq2[GrantInfo, error] {
 	return func(yield func(GrantInfo, error) bool) {
-		lo, hi := rt.ledgerRange('x', 0), rt.ledgerRange('x'+1, 0)
+		lo, hi := rt.ledgerRange('x', uint64(max(rt.clock().UnixNano(), 0))), rt.ledgerRange('x'+1, 0)
 		switch y := before.Year(); {
 		case y < 1970:
 			return

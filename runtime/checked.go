@@ -25,7 +25,9 @@ func (t *ReadTurn) claim() {
 	if t.vat.rt.checked {
 		t.gid = goroutineID()
 	}
-	t.plain = t.gid == 0 && t.ctx.Done() == nil
+	if t.gid != 0 || t.ctx.Done() != nil {
+		t.spent.Store(asks)
+	}
 }
 
 // selfDeadlock finds a call that would wait for the turn it is made in.

@@ -93,12 +93,6 @@ func (c *collection) key(v caps.Value) (string, error) {
 	return "", &caps.Error{Code: caps.ErrBadArgument, Text: "the keys are of another type than " + v.String()}
 }
 
-// hasTyped reports whether d is a kind with typed operations that are no methods: a
-// collection, or a box.
-func (rt *Runtime) hasTyped(d *definition) bool {
-	return d == rt.colls.mapping.def || d == rt.colls.list.def || d == rt.colls.cell.def || d == rt.brands.box.def
-}
-
 // collKinds are the kinds of collections, which come with the runtime.
 type collKinds struct{ mapping, list, cell *KindOf[collection] }
 
@@ -137,7 +131,7 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 	if v.kind.def != kind.def {
 		panic(unwind{otherKind(h, v.kind.name, kind.def.name)})
 	}
-	if err := t.allows(h, via, &method{name: op, op: kind.def.name + "." + op, need: need}); err != nil {
+	if err := t.allows(h, via, kind.def, op, need); err != nil {
 		panic(unwind{err})
 	}
 	o := opened{t, h, via, (*collection)(v.state), elemTypeOf[V](t.vat.rt), v.kind.no}
@@ -147,21 +141,21 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 	return o
 }
 
-// allows reports why m of h may not be called with authority via.
-func (t *ReadTurn) allows(h *handle, via caps.Authority, m *method) error {
+// allows reports why a typed operation on h, of kind d, may not be done with authority via.
+func (t *ReadTurn) allows(h *handle, via caps.Authority, d *definition, op string, need caps.Rights) error {
 	if via.Gate != nil {
 		err := t.revokedHere(via.Gate)
 		if err == nil {
-			err = via.Gate.Check(m.name, &t.now)
+			err = via.Gate.Check(op, &t.now)
 		}
 		if err != nil {
 			t.refused = true
-			return outcome(m.op, h, err)
+			return outcome(d.name+"."+op, h, err)
 		}
 		t.use(via.Gate)
 	}
-	if !via.Allows(m.need) {
-		return noRight(m, h, via)
+	if !via.Allows(need) {
+		return noRight(&method{op: d.name + "." + op, need: need}, h, via)
 	}
 	return nil
 }

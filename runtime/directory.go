@@ -78,6 +78,7 @@ func (d Directory) All(t Turn) iter.Seq2[string, caps.Ref] {
 	return func(yield func(string, caps.Ref) bool) {
 		const page = 256
 		r, from := t.reads(), ""
+		_, via, _ := r.vat.rt.open(d.Ref)
 		r.depth++ // see openColl
 		for {
 			rows, err := dirList.Call(t, d.Ref, dirPage{from, page})
@@ -85,6 +86,9 @@ func (d Directory) All(t Turn) iter.Seq2[string, caps.Ref] {
 				panic(unwind{err})
 			}
 			for _, e := range rows {
+				if err := r.alive(via); err != nil {
+					panic(unwind{err})
+				}
 				if !yield(e.Name, e.Ref) {
 					r.depth--
 					return
@@ -129,7 +133,7 @@ func (d Directory) Ensure(ctx context.Context, name string, make func(*WriteTurn
 // mayPut reports why d may not be put into, before anything is made for it.
 func (t *WriteTurn) mayPut(d Directory) error {
 	h, a, _ := t.r.vat.rt.open(d.Ref)
-	return t.r.allows(h, a, &method{name: string(dirPut), op: "sturdy/directory.put", need: caps.Write})
+	return t.r.allows(h, a, t.r.vat.rt.dirs.def, string(dirPut), caps.Write)
 }
 
 func (d *directory) get(t *ReadTurn, name string) (caps.Ref, error) {

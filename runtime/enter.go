@@ -54,8 +54,8 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if r.w != nil && r.w.seldom != nil {
-		err = r.revokedHere(via.Gate)
+	if via.Gate != nil && r.w != nil {
+		err = r.w.ready(h, via.Gate)
 	}
 	if err == nil {
 		m, err = v.kind.find(h, via, name, &r.now)
@@ -96,7 +96,7 @@ func (b *bound) find(h *handle, via caps.Authority, name string, now *int64) (*m
 
 // usable reports why the turn cannot go on.
 func (t *ReadTurn) usable() error {
-	if t.plain && t.depth < maxDepth && t.spent.Load() == 0 {
+	if t.depth < maxDepth && t.spent.Load() == 0 {
 		return nil
 	}
 	return t.unusable()

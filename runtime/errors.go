@@ -101,7 +101,11 @@ func stoppedError(op string, cause error) error {
 	return &caps.Error{Op: op, Code: ErrStopped, Text: fmt.Sprintf("writes have stopped: %v. Reopen the world.", cause)}
 }
 
-func diskFull(cause error) error {
+// refused is for a batch that the store has certainly not executed.
+func refused(cause error) error {
+	if errors.Is(cause, objstore.ErrBatch) {
+		return &caps.Error{Code: ErrTooLarge, Text: fmt.Sprintf("nothing happened: too much was written at once: %v", cause)}
+	}
 	return &caps.Error{Code: ErrDiskFull, Text: fmt.Sprintf("nothing happened: %v. Make room; no restart is needed.", cause)}
 }
 

@@ -152,9 +152,9 @@ func (v *vat) settle(c *taken) {
 // fail undoes in memory what could not be made durable: every version above the durable
 // snapshot. After a full disk writes go on; after anything else they have stopped.
 func (v *vat) fail(c *taken, err error) {
-	full := errors.Is(err, objstore.ErrFull)
+	full := errors.Is(err, objstore.ErrFull) || errors.Is(err, objstore.ErrBatch)
 	if full {
-		v.rt.log.Error("the disk is full; what had not been written yet, Relaxed turns among it, did not happen", "err", err)
+		v.rt.log.Error("a commit was refused; what had not been written yet, Relaxed turns among it, did not happen", "err", err)
 	} else {
 		v.failed.Store(&stopped{err})
 		v.rt.log.Error("writes have stopped: a commit failed; reopen the world", "err", err)
@@ -163,7 +163,7 @@ func (v *vat) fail(c *taken, err error) {
 	defer v.w.unlock()
 	later := v.group
 	v.rollback(c)
-	c.group.err, later.err = diskFull(err), diskFull(err)
+	c.group.err, later.err = refused(err), refused(err)
 	if full {
 		v.lostTo = c.group.err
 	} else {

@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -45,14 +46,19 @@ const (
 // through the grant, wherever that Ref is: in states, arguments, boxes, or as text. Calls
 // under way notice at their next call and before they reply. It is for good. With a turn as
 // ctx, that turn notices at once and others when it commits. It needs w.
-func (g Grant) Revoke(ctx context.Context) error { return grantRevoke.Call(ctx, g.Ref) }
+func (g Grant) Revoke(ctx context.Context) error {
+	if turn, _ := turnOf(ctx); turn == nil && isRelaxed(ctx) {
+		ctx = strict{ctx} // it is for good, so it is durable
+	}
+	return grantRevoke.Call(ctx, g.Ref)
+}
 
 // Info returns what the grant says, also when it is revoked. It needs r.
 func (g Grant) Info(ctx context.Context) (GrantInfo, error) { return grantInfo.Call(ctx, g.Ref) }
 
-// Grant returns the grant of the given ID, as GrantInfo and every listing print it, with
+// GrantByID returns the grant of the given ID, as GrantInfo and every listing print it, with
 // every right: for who operates a world. ErrGone if there is none.
-func (rt *Runtime) Grant(ctx context.Context, id string) (Grant, error) {
+func (rt *Runtime) GrantByID(ctx context.Context, id string) (Grant, error) {
 	ref, err := rt.Object(ctx, id)
 	if err != nil {
 		return Grant{}, err
@@ -110,7 +116,7 @@ func (t *WriteTurn) grant(ref caps.Ref, terms caps.Terms, strict bool) (shared c
 	case !ok || h.vat != t.r.vat:
 		return shared, g, &caps.Error{Op: "grant", Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world, which cannot grant it"}
 	}
-	if err := t.r.alive(a); err != nil {
+	if err := cmp.Or(t.r.alive(a), a.Gate.Room()); err != nil {
 		return shared, g, outcome("grant", h, err)
 	}
 	says, err := t.terms(h, a, terms, strict)
@@ -184,7 +190,7 @@ func (t *ReadTurn) alive(a caps.Authority) error {
 	if a.Gate == nil {
 		return nil
 	}
-	if err := a.Gate.Alive(); err != nil {
+	if err := a.Gate.Alive(&t.now); err != nil {
 		t.refused = true
 		return err
 	}
@@ -199,8 +205,19 @@ func (t *ReadTurn) revokedHere(g *caps.Gate) error {
 	return &caps.Error{Code: caps.ErrRevoked, Text: "revoked: " + g.String() + " was taken back in this turn"}
 }
 
+// ready reports whether g was revoked in this turn. Like an object that is not in memory, what
+// g says is not waited for with the writer's lock held.
+func (t *WriteTurn) ready(h *handle, g *caps.Gate) error {
+	if t.misses < maxMisses && !g.Ready() {
+		t.missed, t.rare().cold = h, g
+		panic(unwind{errMissed})
+	}
+	return t.r.revokedHere(g)
+}
+
 // seldom is what few write turns need.
 type seldom struct {
+	cold    *caps.Gate   // what was not in memory
 	gates   []*caps.Gate // of the grants it made: they cannot be read before it commits
 	revoked []uint64     // the grants it revoked
 }

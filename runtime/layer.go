@@ -26,7 +26,11 @@ type element struct {
 
 // bytes is what e costs until it is durable, about.
 func (e *element) bytes() int {
-	return len(e.key) + len(e.rec.Body) + len(e.rec.Slots)*refBytes + elementOverhead
+	n := len(e.key) + len(e.rec.Body) + elementOverhead
+	for _, s := range e.rec.Slots {
+		n += rowBytes(len(e.key), s.Path)
+	}
+	return n
 }
 
 func newLayer() *layer {

@@ -113,14 +113,25 @@ func (o *oracle) revoked(path []crossing) bool {
 	return false
 }
 
-// past reports whether a grant above has run out.
-func (o *oracle) past(path []crossing) bool {
+// earliest is when the first grant above runs out; zero: none does.
+func (o *oracle) earliest(path []crossing) (first time.Time) {
 	for n := range o.above(path, false, map[uint64]bool{}) {
-		if until := o.grants[n].until; !until.IsZero() && !o.now().Before(until) {
-			return true
+		if until := o.grants[n].until; !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
 		}
 	}
-	return false
+	return first
+}
+
+// past reports whether until is, and remembers when that was news.
+func (o *oracle) past(until time.Time) bool {
+	if until.IsZero() || o.now().Before(until) {
+		return false
+	}
+	if o.seen.Before(until) {
+		*o.seen = o.now()
+	}
+	return true
 }
 
 // dead is asked whenever the runtime looks: that something has run out is remembered.
@@ -128,11 +139,7 @@ func (o *oracle) dead(path []crossing) bool {
 	if o.revoked(path) {
 		return true
 	}
-	if o.past(path) {
-		*o.seen = o.now()
-		return true
-	}
-	return false
+	return o.past(o.earliest(path))
 }
 
 func (o *oracle) hidden(path []crossing, method string) bool {

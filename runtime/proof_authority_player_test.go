@@ -156,7 +156,7 @@ func (p *authorityPlayer) restart(how string, minutes int) string {
 	case "rewind":
 		p.w.Advance(later * time.Minute)
 		for _, h := range slices.Concat(p.bags[:]...) {
-			if p.m.revoked(h.is.path) || !p.m.past(h.is.path) {
+			if p.m.revoked(h.is.path) || !p.m.past(p.m.earliest(h.is.path)) {
 				continue // only refusals: a write would make them durable
 			}
 			if diff := p.probeOne(ctx, p.m, h, false); diff != "" {
@@ -268,9 +268,6 @@ func (p *authorityPlayer) alone(d deed) string {
 	arg := party[d.B%len(party)]
 	refs, text, err := p.call(v, calling{ctx: ctx, to: to.ref, arg: arg.ref, i: d.N % 3}, d)
 	slots, wantText, code := asked{m: m, to: to.is, arg: arg.is, key: keyOf(to.kind(m), d.N%3)}.play(v)
-	if code == "" && m.dead(to.is.path) {
-		code = caps.ErrRevoked // it has cut off its own branch: no reply leaves, and nothing happened
-	}
 	what := fmt.Sprintf("party %d: %s.%s of %v with %v: ", d.P, v.kind, v.method, to.is, arg.is)
 	if got := codeOf(err); !sameCode(got, code, to.is) {
 		return fmt.Sprintf("%sgot %q %v; the oracle says %q", what, got, err, code)
@@ -515,7 +512,7 @@ func (p *authorityPlayer) terms(m *authorityModel, s slot, d deed) caps.Terms {
 	chance := rand.New(rand.NewPCG(uint64(d.N), 1))
 	terms := caps.Terms{For: "party " + strconv.Itoa(d.B%parties), Deep: chance.IntN(2) == 0 || d.Do == "round"}
 	if chance.IntN(3) == 0 {
-		terms.Until = p.w.Now().Add(time.Duration(1+chance.IntN(40)) * time.Minute)
+		terms.Until = p.m.now().Add(time.Duration(1+chance.IntN(40)) * time.Minute)
 	}
 	if chance.IntN(4) > 0 {
 		return terms

@@ -137,7 +137,6 @@ func (p *authorityPlayer) save(h held, d deed) string {
 func (p *authorityPlayer) restore(s saved, d deed) string {
 	ctx, m := context.Background(), p.m
 	only, none := s.terms()
-	key := fmt.Sprint(s.grant, strings.Join(only, "+"), s.until)
 	want, code := s.shared, caps.Code("")
 	for _, to := range s.rights {
 		want = m.attenuate(want, to)
@@ -145,6 +144,7 @@ func (p *authorityPlayer) restore(s saved, d deed) string {
 	if none {
 		want = m.attenuate(want, 0)
 	}
+	key := fmt.Sprint(s.grant, strings.Join(only, "+"), s.until, want.rights, want.deep)
 	limited := !none && len(only) > 0 || !s.until.IsZero()
 	made, known := p.weaker[key]
 	switch {
@@ -154,8 +154,8 @@ func (p *authorityPlayer) restore(s saved, d deed) string {
 		if want.path = []crossing{{made, false}}; m.dead(want.path) {
 			code = caps.ErrRevoked
 		}
-	case limited && !s.until.IsZero() && !m.now().Before(s.until):
-		*m.seen, code = m.now(), caps.ErrRevoked
+	case limited && m.past(s.until):
+		code = caps.ErrRevoked
 	}
 	ref, err := p.w.Restore(ctx, s.text)
 	what := fmt.Sprintf("restore of grant %d with %v %v %v: ", s.grant, s.rights, s.lists, s.until)
@@ -171,7 +171,7 @@ func (p *authorityPlayer) restore(s saved, d deed) string {
 			return fmt.Sprintf("%s%v, %v", what, is, err)
 		}
 		made = is.path[0].grant
-		if err := p.weakerGrant(made, s, only, key); err != "" {
+		if err := p.weakerGrant(made, s, want, only, key); err != "" {
 			return what + err
 		}
 		want.path = is.path
@@ -185,7 +185,7 @@ func (p *authorityPlayer) restore(s saved, d deed) string {
 }
 
 // weakerGrant takes note of a grant that the world made for a text.
-func (p *authorityPlayer) weakerGrant(n uint64, s saved, only []string, key string) string {
+func (p *authorityPlayer) weakerGrant(n uint64, s saved, of slot, only []string, key string) string {
 	if _, ok := p.m.grants[n]; ok {
 		return fmt.Sprintf("it came through grant %d, which was there before", n)
 	}
@@ -193,7 +193,7 @@ func (p *authorityPlayer) weakerGrant(n uint64, s saved, only []string, key stri
 	for _, name := range only {
 		terms.Only = append(terms.Only, caps.Action(name))
 	}
-	p.m.grant(n, s.shared, terms)
+	p.m.grant(n, of, terms)
 	ref, err := p.w.Object(context.Background(), fmt.Sprintf("%x", n))
 	if err != nil {
 		return err.Error()

@@ -143,7 +143,7 @@ func TestARolledBackGroupLeavesGrantsAsTheyAreOnDisk(t *testing.T) {
 			under, _ = tn.Grant(made, caps.Terms{For: "never, too"})
 			return nil
 		}))
-		must(t, g.Revoke(relaxed))
+		must(t, s.Update(relaxed, func(tn *sturdy.WriteTurn) error { return g.Revoke(tn) }))
 		_, err := acGet.Call(relaxed, below)
 		wants(t, err, caps.ErrRevoked)
 		_, err = acGet.Call(ctx, below) // it cannot be told yet, and then it is not so

@@ -46,6 +46,18 @@ type holding struct {
 	elem string
 }
 
+// rowBytes is what a slot can add to a batch beside its place in the record: a row for its
+// target and one for each grant in its path, each with the key of the holder and the path.
+func rowBytes(key int, path string) int {
+	rows := 1
+	for i := range len(path) {
+		if path[i] < 0x80 {
+			rows++
+		}
+	}
+	return rows * (key + len(path) + refBytes)
+}
+
 // begin prepares for a batch.
 func (ix *indexer) begin(v *vat) {
 	ix.now = v.rt.clock().Unix()
@@ -73,6 +85,7 @@ func (v *vat) indexState(b *objstore.Batch, c *taken, h *handle, w *version) {
 	default:
 		ix.refs = ix.refs[:0]
 		if err := codec.EachRef(base.state, ix.collect); err == nil && slices.Equal(ix.refs, c.refs) {
+			clear(ix.refs) // they would keep objects alive
 			return
 		}
 		ix.old = v.rt.slots(ix.old[:0], ix.refs)
@@ -81,7 +94,7 @@ func (v *vat) indexState(b *objstore.Batch, c *taken, h *handle, w *version) {
 	if len(old)+len(c.slots) > 0 {
 		v.indexRows(b, holding{w.lsn, w.row, h.oid, ""}, old, c.slots)
 	}
-	clear(ix.refs) // they would keep objects alive
+	clear(ix.refs)
 }
 
 // indexElement adds to b what changes for e.

@@ -54,13 +54,17 @@ func (rt *Runtime) storable(r caps.Ref) error {
 func (rt *Runtime) slots(dst []objstore.Slot, refs []caps.Ref) []objstore.Slot {
 	for _, r := range refs {
 		h, a, _ := rt.open(r)
-		rights := uint8(a.Rights)
-		if a.Deep {
-			rights |= deepBit
-		}
-		dst = append(dst, objstore.Slot{OID: h.oid, Rights: rights, Path: a.Gate.Path()})
+		dst = append(dst, objstore.Slot{OID: h.oid, Rights: storedRights(a), Path: a.Gate.Path()})
 	}
 	return dst
+}
+
+func storedRights(a caps.Authority) uint8 {
+	rights := uint8(a.Rights)
+	if a.Deep {
+		rights |= deepBit
+	}
+	return rights
 }
 
 // refs returns the Refs that slots stand for.

@@ -211,6 +211,17 @@ func (r relaxed) Value(key any) any {
 	return r.Context.Value(key)
 }
 
+// strict takes the mark of Relaxed away.
+type strict struct{ context.Context }
+
+// Value hides the mark.
+func (s strict) Value(key any) any {
+	if _, ok := key.(relaxedKey); ok {
+		return nil
+	}
+	return s.Context.Value(key)
+}
+
 func isRelaxed(ctx context.Context) bool {
 	if _, ok := ctx.(relaxed); ok {
 		return true

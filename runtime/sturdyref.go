@@ -27,7 +27,7 @@ func (rt *Runtime) Host() string {
 
 // Save grants ref under terms and returns the grant as text: whoever has the text has the
 // authority. The secret is not stored; a text that is lost cannot be told again. With a turn
-// as ctx the grant is part of that turn.
+// as ctx the grant is part of that turn, and what WriteTurn.Grant refuses fails the turn.
 func (rt *Runtime) Save(ctx context.Context, ref caps.Ref, terms caps.Terms) (s caps.SturdyRef, g Grant, err error) {
 	if rt.key == nil {
 		return s, g, noKey("save")
@@ -53,6 +53,10 @@ func (rt *Runtime) secret(n, incarnation uint64) []byte {
 // whether it is wrong, was revoked or has run out, which is nobody's business who does not
 // hold the grant. Texts of other hosts are ErrNotDelivered.
 //
+// A text that names methods, a time or a party becomes a grant of its own when it is first
+// restored. That is a write: in a View it is ErrNoRight, in a world that is only read
+// ErrStopped; and ErrOverloaded if there are 1,000 such of one Save that have not run out.
+//
 // A world that was copied refuses the texts of the original, until Adopt: it cannot know
 // which of them have been revoked there since.
 func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
@@ -72,12 +76,12 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 	}
 	sum := sha256.Sum256([]byte(s.Reveal()))
 	if ref, ok := rt.texts.get(sum); ok {
-		if _, a, _ := rt.open(ref); a.Gate.Alive() == nil {
+		if _, a, _ := rt.open(ref); a.Gate.Alive(new(int64)) == nil {
 			return ref, nil
 		}
 		rt.texts.drop(sum) // and look again: it may have been made by a commit that failed
 	}
-	ref, err := rt.restore(ctx, s)
+	ref, err := rt.restore(ctx, turn, s)
 	if err != nil {
 		return caps.Ref{}, rt.refuse(ctx, turn, err)
 	}
@@ -107,9 +111,12 @@ func (rt *Runtime) refuse(ctx context.Context, turn *ReadTurn, err error) error 
 
 // restore is Restore of a text that was not seen lately. What the secret has to be follows
 // from the grant's record; a wrong text takes the same way as one of a revoked grant.
-func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
+func (rt *Runtime) restore(ctx context.Context, turn *ReadTurn, s caps.SturdyRef) (caps.Ref, error) {
 	n := s.Grant()
-	g, unread := rt.grantState(n)
+	g, unread := rt.grantState(turn, n)
+	if errors.Is(unread, ErrClosed) {
+		return caps.Ref{}, unread
+	}
 	if !s.Opens(rt.secret(n, g.Opening)) || g.Object.IsNull() {
 		if unread != nil { // what is wrong with a record is nothing to tell a stranger
 			rt.log.Error("a grant that a sturdy ref names cannot be read", "grant", n, "err", unread)
@@ -119,7 +126,7 @@ func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 	var err error
 	of, a, _ := rt.open(g.Object)
 	a.Gate = rt.gates.Grant(n)
-	if err := a.Gate.Alive(); err != nil {
+	if err := rt.alive(turn, a); err != nil {
 		return caps.Ref{}, err
 	}
 	narrow, terms := s.Narrow(a)
@@ -128,24 +135,49 @@ func (rt *Runtime) restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 	}
 	if terms.Only != nil || !terms.Until.IsZero() || terms.For != "" {
 		terms.For = cmp.Or(terms.For, g.For)
-		if narrow.Gate, err = rt.weaker(ctx, n, rt.ref(of, a), terms); err != nil {
+		if narrow.Gate, err = rt.weaker(ctx, n, rt.ref(of, narrow), terms); err != nil {
 			return caps.Ref{}, err
 		}
-		if err := narrow.Gate.Alive(); err != nil {
+		if err := rt.alive(turn, narrow); err != nil {
 			return caps.Ref{}, err
 		}
 	}
 	return rt.ref(of, narrow), nil
 }
 
-// grantState returns the newest state of grant n, and the zero grant if there is none.
-func (rt *Runtime) grantState(n uint64) (grant, error) {
-	v, err := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n}).load()
-	switch {
-	case errors.Is(err, caps.ErrGone), err == nil && v.kind.def != rt.grants.def:
-		return grant{}, nil
-	case err != nil:
-		return grant{}, err
+// alive reports whether a's grants let calls through, as turn sees them if there is one.
+func (rt *Runtime) alive(turn *ReadTurn, a caps.Authority) error {
+	if turn != nil {
+		return turn.alive(a)
 	}
-	return *(*grant)(v.state), nil
+	return a.Gate.Alive(new(int64))
+}
+
+// grantState returns the newest state of grant n, or what turn has made of it, and the zero
+// grant if there is none. Whoever guesses numbers must not have objects loaded, so the kind
+// is looked up first.
+func (rt *Runtime) grantState(turn *ReadTurn, n uint64) (g grant, err error) {
+	h := rt.vat.table.get(rt.vat, objstore.OID{Vat: rt.vat.id, N: n})
+	if turn != nil && turn.w != nil && h.work != nil {
+		if h.work.kind.def == rt.grants.def {
+			g = *(*grant)(h.work.state)
+		}
+		return g, nil
+	}
+	if v := h.cur.Load(); v == nil || v.state == nil {
+		s := rt.vat.snaps.acquire(&rt.vat.snaps.durable)
+		rec, ok, err := s.store.Get(objstore.ObjectKey(h.oid))
+		rt.vat.snaps.release(s)
+		if err != nil || !ok || rt.kindOfRow(rec.Kind).def != rt.grants.def {
+			return g, err
+		}
+	}
+	v, err := h.load()
+	switch {
+	case errors.Is(err, caps.ErrGone):
+		return g, nil
+	case err == nil && v.kind.def == rt.grants.def:
+		g = *(*grant)(v.state)
+	}
+	return g, err
 }

@@ -16,16 +16,21 @@ const (
 
 // terms checks the terms on which h is granted with authority a. See grant for strict.
 func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms, strict bool) (says caps.Granted, err error) {
+	rt := t.r.vat.rt
 	bad := func(format string, args ...any) (caps.Granted, error) {
 		return says, &caps.Error{Op: "grant", Object: h.name(), Code: caps.ErrBadArgument, Text: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case len(terms.For) > maxPurpose || !caps.Printable(terms.For):
 		return bad("the purpose of a grant is printable text of at most %d bytes", maxPurpose)
+	case terms.Only != nil && len(terms.Only) == 0:
+		return bad("an empty list of methods would allow nothing; leave Only nil to allow all")
 	case len(terms.Only) > maxOnly:
 		return bad("a grant names at most %d methods; attenuate the reference instead", maxOnly)
 	case !terms.Until.IsZero() && !terms.Until.After(t.Now()):
 		return bad("a grant until %s has run out before it is made; it is %s", terms.Until.UTC().Format(time.RFC3339), t.Now().Format(time.RFC3339))
+	case !terms.Until.IsZero() && !terms.Until.After(rt.gates.Latest()):
+		return bad("the clock has gone back: at %s something was seen to have run out, and a grant until %s would be dead already", rt.gates.Latest().Format(time.RFC3339), terms.Until.UTC().Format(time.RFC3339))
 	case !terms.Until.IsZero() && terms.Until.Year() > maxYear:
 		return bad("a grant runs out before the year %d, or with a zero Until not at all", maxYear)
 	}
@@ -56,7 +61,7 @@ const maxYear = 2200
 // not asked for membranes: what they cover may be of any kind.
 func (t *WriteTurn) knows(h *handle, method string) error {
 	v, err := t.r.state(h)
-	if err != nil || v.kind.def == nil || t.r.vat.rt.hasTyped(v.kind.def) {
+	if err != nil || v.kind.def == nil || slices.Contains(t.r.vat.rt.typedOps(v.kind.def), method) {
 		return err
 	}
 	if v.kind.def.method(method) == nil {

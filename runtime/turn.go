@@ -31,12 +31,10 @@ type ReadTurn struct {
 	w     *WriteTurn // the write turn that this is the reading side of; nil in a read turn
 	snap  *snapshot  // what a read turn reads; nil in a write turn
 	self  *handle
-	now   int64  // nanoseconds since 1970; 0: nobody has asked
-	gid   uint64 // the goroutine it belongs to; only in Checked mode
-	depth int32  // Invariant: the number of methods on the stack; 0 when the turn ends well
-	spent atomic.Uint32
-	// plain: neither the context nor Checked mode has to be asked at each call.
-	plain bool
+	now   int64         // nanoseconds since 1970; 0: nobody has asked
+	gid   uint64        // the goroutine it belongs to; only in Checked mode
+	depth int32         // Invariant: the number of methods on the stack; 0 when the turn ends well
+	spent atomic.Uint32 // why it cannot simply go on; 0: it can
 	// behind: a read turn has met an object that was made after its snapshot.
 	behind bool
 	// refused: a call was, for a grant that is revoked or has run out.
@@ -45,10 +43,11 @@ type ReadTurn struct {
 	calls   int64      // how many, that through has not been told of
 }
 
-// Why a turn is spent.
+// Why a turn cannot simply go on.
 const (
 	over   = 1 << iota // it has ended
 	shared             // another goroutine has used it
+	asks               // its context or Checked mode has to be asked at each call
 )
 
 // WriteTurn is a turn that may write and create objects. It reads what it has written.
@@ -167,10 +166,14 @@ func (t *ReadTurn) enter(h *handle) (was *handle) {
 // that the gate does, so that is done once for all calls of a turn that follow each other.
 func (t *ReadTurn) use(g *caps.Gate) {
 	if t.through != g {
-		t.tell()
-		t.through = g
+		t.useOther(g)
 	}
 	t.calls++
+}
+
+func (t *ReadTurn) useOther(g *caps.Gate) {
+	t.tell()
+	t.through = g
 }
 
 // tell tells through what has been counted.
@@ -268,7 +271,8 @@ func (t *WriteTurn) seal() error {
 		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
 		if err == nil && h.work.kind.def.codec.HasRefs() {
 			err = h.work.kind.def.codec.EachRef(h.work.state, func(r caps.Ref) error {
-				h.work.size += refBytes
+				_, a, _ := t.r.vat.rt.open(r)
+				h.work.size += rowBytes(0, a.Gate.Path())
 				return t.r.vat.rt.storable(r)
 			})
 		}
@@ -316,9 +320,7 @@ type unwind struct{ err error }
 func (u unwind) Error() string { return u.err.Error() }
 
 const (
-	// refBytes is what a reference adds to a batch beside its place in the state: a row of
-	// the index, and some to spare for its path.
-	refBytes  = 96
+	refBytes  = 96      // of a row of the index, beside the key of an element and a path
 	maxWrites = 1 << 20 // objects that one turn may write
 	maxDepth  = 1000    // methods on the stack of one turn
 	maxMisses = 3       // runs that end early because an object is not in memory

@@ -9,11 +9,31 @@ import (
 )
 
 // How often grants are used is counted by their gates and written beside the groups: in the
-// ledger's u elements, by the flusher, at most once in usesEvery. A crash may lose the
+// ledger's u elements, by the flusher, about once in usesEvery. A crash may lose the
 // counts since. They are no part of any turn: a read would become a write.
 
-// usesEvery is how long counts stay in memory.
-const usesEvery = 10 * time.Second
+const (
+	// usesEvery is how long counts stay in memory.
+	usesEvery = 10 * time.Second
+	// maxUses is how many counts go into one batch.
+	maxUses = 4096
+)
+
+// writeUses makes the flusher write the counts, if it is time and no group does anyway.
+func (v *vat) writeUses() {
+	v.rt.uses.mu.Lock()
+	due := !v.rt.clock().Before(v.rt.uses.next)
+	v.rt.uses.mu.Unlock()
+	if !due || !v.rt.gates.InUse() {
+		return
+	}
+	v.w.lockInternal()
+	if v.lsn == v.cut && v.failed.Load() == nil {
+		v.lsn++
+	}
+	v.w.unlock()
+	v.wake(v.kick)
+}
 
 // uses are the counts of an open world.
 type uses struct {
@@ -35,7 +55,7 @@ func (u *uses) collect(rt *Runtime, b *objstore.Batch, forced bool) {
 	defer u.mu.Unlock()
 	if forced || !now.Before(u.next) {
 		u.next = now.Add(usesEvery)
-		rt.gates.Used(func(n uint64, calls int64, since time.Time) {
+		rt.gates.Used(maxUses, func(n uint64, calls int64, since time.Time) {
 			was, young := u.young[n]
 			if !young {
 				was = rt.vat.storedUse(n)

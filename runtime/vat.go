@@ -168,6 +168,9 @@ func (v *vat) retry(t *WriteTurn) {
 	if t.missed != nil {
 		_, _ = t.missed.load() // an error shows again in the last run, where it can be handled
 	}
+	if t.seldom != nil && t.seldom.cold != nil {
+		_ = t.seldom.cold.Alive(new(int64))
+	}
 }
 
 // commit publishes what t wrote, under one LSN.

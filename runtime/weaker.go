@@ -13,10 +13,11 @@ import (
 // can make any number of weaker ones, and each would be a record in somebody else's world.
 const maxWeaker = 1000
 
-// weaker returns the gate of the grant below n that stands for the terms of a weaker text,
-// and makes it the first time. ref is what n grants.
+// weaker returns the gate of the grant below n that stands for a weaker text, and makes it the
+// first time. ref is what the text leaves of what n grants, terms what it sets.
 func (rt *Runtime) weaker(ctx context.Context, n uint64, ref caps.Ref, terms caps.Terms) (gate *caps.Gate, err error) {
-	elem := ledgerKey('w', n) + termsHash(terms)
+	_, a, _ := rt.open(ref)
+	elem := ledgerKey('w', n) + textHash(a, terms)
 	if made, err := rt.madeBefore(ctx, elem); made != nil || err != nil {
 		return made, err
 	}
@@ -25,13 +26,8 @@ func (rt *Runtime) weaker(ctx context.Context, n uint64, ref caps.Ref, terms cap
 			gate = rt.gates.Open(rec.Slots[0].Path)
 			return nil
 		}
-		count := 0
-		t.r.scan(rt.ledger, ledgerKey('w', n), ledgerKey('w', n+1), func(string, objstore.Record) bool {
-			count++
-			return count < maxWeaker
-		})
-		if count == maxWeaker {
-			return &caps.Error{Op: "restore", Code: caps.ErrOverloaded, Text: "too many different weaker texts of one sturdy ref have been restored; the limit is 1,000: save it anew"}
+		if err := t.roomForWeaker(n); err != nil {
+			return err
 		}
 		shared, _, err := t.grant(ref, terms, false)
 		if err != nil {
@@ -45,6 +41,35 @@ func (rt *Runtime) weaker(ctx context.Context, n uint64, ref caps.Ref, terms cap
 	return gate, err
 }
 
+// roomForWeaker reports why no other weaker text of grant n can become a grant. Texts that
+// have run out are forgotten then: they are refused by what they say. Those that were revoked
+// are not: they would become another grant.
+func (t *WriteTurn) roomForWeaker(n uint64) error {
+	rt := t.r.vat.rt
+	count, past := 0, []string(nil)
+	t.r.scan(rt.ledger, ledgerKey('w', n), ledgerKey('w', n+1), func(elem string, rec objstore.Record) bool {
+		count++
+		return count < maxWeaker
+	})
+	if count < maxWeaker {
+		return nil
+	}
+	t.r.scan(rt.ledger, ledgerKey('w', n), ledgerKey('w', n+1), func(elem string, rec objstore.Record) bool {
+		number := rt.gates.Open(rec.Slots[0].Path).Grants()[0]
+		if g, err := rt.grantState(&t.r, number); err == nil && !g.Until.IsZero() && rt.gates.Past(g.Until) {
+			past = append(past, elem)
+		}
+		return true
+	})
+	for _, elem := range past {
+		t.dropElement(rt.ledger, elem)
+	}
+	if len(past) == 0 {
+		return &caps.Error{Op: "restore", Code: caps.ErrOverloaded, Text: "too many different weaker texts of one sturdy ref have been restored; the limit is 1,000 that have not run out: save it anew"}
+	}
+	return nil
+}
+
 func (rt *Runtime) madeBefore(ctx context.Context, elem string) (gate *caps.Gate, err error) {
 	err = rt.View(ctx, func(t *ReadTurn) error {
 		if rec, ok := t.element(rt.ledger, elem); ok {
@@ -55,9 +80,9 @@ func (rt *Runtime) madeBefore(ctx context.Context, elem string) (gate *caps.Gate
 	return gate, err
 }
 
-// termsHash names what terms leave, whichever texts say it.
-func termsHash(terms caps.Terms) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(terms.Until.Unix()))
+// textHash names what a text leaves, whichever way it says it.
+func textHash(a caps.Authority, terms caps.Terms) string {
+	b := binary.BigEndian.AppendUint64([]byte{storedRights(a)}, uint64(terms.Until.Unix()))
 	for _, m := range terms.Only {
 		b = append(binary.AppendUvarint(b, uint64(len(m.Name()))), m.Name()...)
 	}

@@ -60,7 +60,8 @@ func (rt *Runtime) eachHolder(ctx context.Context, target objstore.OID, keep fun
 			return err
 		})
 		if err != nil {
-			return yield(Holder{}, err) && false
+			yield(Holder{}, err)
+			return false
 		}
 		for _, h := range page {
 			if !yield(h, nil) {

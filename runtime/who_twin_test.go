@@ -105,7 +105,9 @@ func (m *whoTwin) spots() map[spot]bool {
 }
 
 // alive reports whether calls come through ref.
-func (m *whoTwin) alive(ref caps.Ref) bool { return m.describe(ref).Rights.Gate.Alive() == nil }
+func (m *whoTwin) alive(ref caps.Ref) bool {
+	return m.describe(ref).Rights.Gate.Alive(new(int64)) == nil
+}
 
 // under returns the numbers of the grants that ref itself came through.
 func (m *whoTwin) under(ref caps.Ref) []uint64 { return m.describe(ref).Rights.Gate.Grants() }
