@@ -51,8 +51,10 @@ type Terms struct {
 	For   string    // who or what it is for; shown in listings and errors
 	Until time.Time // zero: until revoked. A turn that has begun before may use it to its end
 	Only  []Named   // the methods that may be called; nil: every method
-	// Deep: the grant also covers whatever is obtained through it: a membrane. Its rights
-	// and Only hold for that, too. A Ref that has crossed more than 16 carries no rights.
+	// Deep: the grant also covers whatever is obtained through it: a membrane. Without it,
+	// what a holder was handed by the object's methods stays with him when the grant goes.
+	// The grant's rights and Only hold for what is obtained, too, so list the methods of all
+	// that is to be reached. A Ref that has crossed more than 16 membranes carries no rights.
 	Deep bool
 }
 

@@ -69,8 +69,8 @@ const (
 // Check reports why method may not be called through g: ErrRevoked, ErrNoMethod, or what
 // keeps the grant from being read. A nil gate stops nothing.
 //
-// now is the time in nanoseconds since 1970, read from the clock if it is 0 and needed. So a
-// turn asks the clock once: whether a grant has run out is judged by the turn's time.
+// now is the time in nanoseconds since 1970, read from the clock if it is nil or 0, and
+// needed. So a turn asks the clock once: whether a grant has run out is judged by the turn's time.
 func (g *Gate) Check(method string, now *int64) error {
 	if g == nil {
 		return nil

@@ -61,7 +61,7 @@ func (r *records) revoke(n uint64) {
 
 func answer(g *Gate, method string) Code {
 	var e *Error
-	if errors.As(g.Check(method, new(int64)), &e) {
+	if errors.As(g.Check(method, nil), &e) {
 		return e.Code
 	}
 	return ""
@@ -114,7 +114,7 @@ func TestWhatRunsOutFirstCountsAndStaysPast(t *testing.T) {
 func TestAMembraneAddsItsMarkInBothDirections(t *testing.T) {
 	r := newRecords()
 	m := r.grant(7, Full().Attenuate(Read|Write), Granted{Deep: true, Only: []string{"get"}})
-	if err := m.Gate.Alive(new(int64)); err != nil {
+	if err := m.Gate.Alive(nil); err != nil {
 		t.Fatal(err)
 	}
 	out, in := Full().Through(m), Full().Through(m.Inward())
@@ -162,11 +162,11 @@ func TestLimitsOfPathsFailClosed(t *testing.T) {
 	for n := uint64(100); n < 100+maxGrants; n++ {
 		b = r.grant(n, b, Granted{})
 	}
-	if err := b.Gate.Alive(new(int64)); err != nil {
+	if err := b.Gate.Alive(nil); err != nil {
 		t.Error(err)
 	}
 	b = r.grant(100+maxGrants, b, Granted{})
-	if err := b.Gate.Alive(new(int64)); !errors.Is(err, ErrOverloaded) {
+	if err := b.Gate.Alive(nil); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("65 grants above each other: %v", err)
 	}
 	other := newRecords()
@@ -176,7 +176,7 @@ func TestLimitsOfPathsFailClosed(t *testing.T) {
 	}
 	loop := r.grant(300, Full(), Granted{})
 	r.grant(300, loop, Granted{})
-	if err := loop.Gate.Alive(new(int64)); !errors.Is(err, ErrDamaged) {
+	if err := loop.Gate.Alive(nil); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a grant above itself: %v", err)
 	}
 }
@@ -199,7 +199,7 @@ func FuzzAPathThatNobodyMadeOpensNothing(f *testing.F) {
 		for _, n := range ns {
 			wellFormed = wellFormed && n>>1 < 64
 		}
-		if err := g.Alive(new(int64)); (err == nil) != wellFormed {
+		if err := g.Alive(nil); (err == nil) != wellFormed {
 			t.Errorf("%v: %v", ns, err)
 		}
 	})
@@ -252,7 +252,7 @@ func TestNoCheckThatBeginsAfterARevocationSucceeds(t *testing.T) {
 				for up := range d + 1 {
 					dead = dead || revoked[c*depth+up].Load()
 				}
-				if err := refs[c][2*d].Gate.Alive(new(int64)); err == nil && dead {
+				if err := refs[c][2*d].Gate.Alive(nil); err == nil && dead {
 					t.Errorf("grant %d is alive below a revoked one", c*depth+d+1)
 					return
 				}
@@ -281,7 +281,7 @@ func TestUsesAreToldOnce(t *testing.T) {
 	a := r.grant(1, Full(), Granted{Deep: true})
 	b := Full().Through(a).Through(r.grant(2, Full(), Granted{Deep: true}))
 	for range 3 {
-		if err := b.Gate.Alive(new(int64)); err != nil {
+		if err := b.Gate.Alive(nil); err != nil {
 			t.Fatal(err)
 		}
 		b.Gate.Use(2)

@@ -10,24 +10,16 @@ import (
 // by number and purpose, those above them not at all. They are somebody else's affair.
 
 func (g *Gate) revokedError(dead *Gate) error {
-	text := "revoked: " + g.String()
-	if dead != g && !g.isPart(dead) {
-		text = "revoked: a grant above " + g.String()
-	}
-	return &Error{Code: ErrRevoked, Text: text + " was taken back"}
-}
-
-func (g *Gate) isPart(o *Gate) bool {
-	f := g.facts.Load()
-	if f == nil {
-		return false
-	}
-	for _, p := range f.parts {
-		if p.gate == o {
-			return true
+	text := "a grant above " + g.String()
+	for _, n := range g.Grants() {
+		switch part := g.home.grant(n); {
+		case part == dead:
+			text = part.title()
+		case part.Under(passes(dead.path)[0] >> 1):
+			text = "a grant above " + part.title()
 		}
 	}
-	return false
+	return &Error{Code: ErrRevoked, Text: "revoked: " + text + " was taken back"}
 }
 
 func (g *Gate) expired(f *facts) error {

@@ -131,10 +131,13 @@ func (gs *Gates) Latest() time.Time {
 }
 
 // Past reports whether t is past, and if so remembers it: see Latest.
-func (gs *Gates) Past(t time.Time) bool { return gs.reached(t.UnixNano(), new(int64)) }
+func (gs *Gates) Past(t time.Time) bool { return gs.reached(t.UnixNano(), nil) }
 
 // reached reports whether until is past, and remembers it if so.
 func (gs *Gates) reached(until int64, now *int64) bool {
+	if now == nil {
+		now = new(int64)
+	}
 	if *now == 0 {
 		*now = gs.clock().UnixNano()
 	}

@@ -174,7 +174,7 @@ func (b *readBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Aut
 		if again {
 			continue
 		}
-		if revoked := via.Gate.Alive(new(int64)); revoked != nil {
+		if revoked := via.Gate.Alive(nil); revoked != nil {
 			err = revoked // while the method ran; what it failed with is nobody's business either
 		}
 		if err != nil {
@@ -287,7 +287,7 @@ func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, via caps.Authority, a
 	if err = t.r.alive(via); err == nil {
 		r, err = b.inside(t, h, via, a)
 		// A turn that has revoked its own grant may end: that is how one lets go.
-		if revoked := via.Gate.Alive(new(int64)); revoked != nil {
+		if revoked := via.Gate.Alive(nil); revoked != nil {
 			t.r.refused, err = true, revoked
 		}
 	}

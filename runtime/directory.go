@@ -13,6 +13,9 @@ import (
 
 // Directory is a map from names to capabilities: an ordinary object, and the form of the
 // root. What takes a ctx can be called from a turn, which it joins, and from outside.
+//
+// A grant's list of methods calls what it does get, put, delete, len and, for All, list. A
+// Directory that was found as a Ref is Directory{Ref: ref}; so is a Map, a List or a Grant.
 type Directory struct{ caps.Ref }
 
 // What can be asked of a directory.

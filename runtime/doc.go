@@ -45,6 +45,9 @@
 //
 // Rules for who uses them:
 //
+//   - What a holder was handed through a grant stays with him when the grant goes, unless
+//     that is a membrane. What a method stores or grants out of its own state stands below
+//     nothing of its caller's: it acts with its own authority.
 //   - Whatever comes out through a membrane is under it: results, elements, what is handed to
 //     a callback that went in. Its rights and Only hold for that, too.
 //   - Revoking shows in its own turn at once, and everywhere when it commits, before it is on

@@ -36,7 +36,7 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if err != nil {
 		return nil, nil, nil, outcome(name, h, err)
 	}
-	if m, err = v.kind.find(h, via, name, new(int64)); err != nil {
+	if m, err = v.kind.find(h, via, name, nil); err != nil {
 		return nil, nil, nil, h.vat.told(ctx, name, err)
 	}
 	return ctx, m, nil, nil

@@ -118,7 +118,7 @@ func (rt *Runtime) State(ctx context.Context, ref caps.Ref) (state caps.Value, e
 func (rt *Runtime) look(ctx context.Context, ref caps.Ref, fn func(*ReadTurn, *handle, caps.Authority, *version) error) error {
 	h, a, ok := rt.open(ref)
 	if !ok || h.vat.rt != rt {
-		return &caps.Error{Op: "look", Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world"}
+		return notHere("describe", ref)
 	}
 	return rt.View(ctx, func(t *ReadTurn) error {
 		v, err := t.state(h)

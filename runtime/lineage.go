@@ -65,6 +65,10 @@ func lineageKey(v *vat) objstore.Key {
 	return objstore.ElementKey(objstore.OID{Vat: v.id, N: grantsNumber}, ledgerKey('l'))
 }
 
+// Copied reports whether the world is a copy that refuses the sturdy refs of its original,
+// which Adopt ends.
+func (rt *Runtime) Copied() bool { return len(rt.lineages.Load().Refused) > 0 }
+
 // Adopt makes a world that is a copy honour the sturdy refs of the world it was copied from.
 // Call it only when that world will not be opened again: what was revoked there after the
 // copy was made is alive in this one. In a world that is no copy it does nothing.

@@ -205,8 +205,8 @@ func (rt *Runtime) openGates() error {
 
 // report logs what a reader of the log wants to know of the world that was opened.
 func (rt *Runtime) report(info objstore.Info) {
-	if info.Copied {
-		rt.log.Warn("this world is a copy of another, and goes its own way from here", "world", info.World)
+	if rt.Copied() {
+		rt.log.Warn("this world is a copy of another, and goes its own way: it refuses the sturdy refs of the original until it is adopted (sturdy adopt DIR, Runtime.Adopt)", "world", info.World)
 	}
 	absent := rt.world.absent(func(row uint32) int64 { return rt.vat.counts[row] })
 	for _, name := range slices.Sorted(maps.Keys(absent)) {

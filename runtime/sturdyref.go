@@ -62,7 +62,7 @@ func (rt *Runtime) secret(n, incarnation uint64) []byte {
 func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
 	switch {
 	case s.IsZero():
-		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNull, Text: "the zero SturdyRef opens nothing; ParseSturdyRef makes one of a text"}
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNull, Text: "the zero SturdyRef opens nothing: it was never set, or Only, Until, For or Attenuate were given what cannot be written"}
 	case rt.key == nil:
 		return caps.Ref{}, noKey("restore")
 	case s.Host() != rt.key.host:
@@ -76,7 +76,7 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 	}
 	sum := sha256.Sum256([]byte(s.Reveal()))
 	if ref, ok := rt.texts.get(sum); ok {
-		if _, a, _ := rt.open(ref); a.Gate.Alive(new(int64)) == nil {
+		if _, a, _ := rt.open(ref); a.Gate.Alive(nil) == nil {
 			return ref, nil
 		}
 		rt.texts.drop(sum) // and look again: it may have been made by a commit that failed
@@ -150,7 +150,7 @@ func (rt *Runtime) alive(turn *ReadTurn, a caps.Authority) error {
 	if turn != nil {
 		return turn.alive(a)
 	}
-	return a.Gate.Alive(new(int64))
+	return a.Gate.Alive(nil)
 }
 
 // grantState returns the newest state of grant n, or what turn has made of it, and the zero

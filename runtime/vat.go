@@ -169,7 +169,7 @@ func (v *vat) retry(t *WriteTurn) {
 		_, _ = t.missed.load() // an error shows again in the last run, where it can be handled
 	}
 	if t.seldom != nil && t.seldom.cold != nil {
-		_ = t.seldom.cold.Alive(new(int64))
+		_ = t.seldom.cold.Alive(nil)
 	}
 }
 

@@ -184,6 +184,9 @@ func (t *ReadTurn) grantInfo(h *handle) (info GrantInfo, err error) {
 }
 
 func notHere(op string, ref caps.Ref) error {
+	if ref.IsNull() {
+		return &caps.Error{Op: op, Code: caps.ErrNull, Text: "null reference (the zero caps.Ref). Was the field ever set?"}
+	}
 	return &caps.Error{Op: op, Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world"}
 }
 

@@ -106,7 +106,7 @@ func (m *whoTwin) spots() map[spot]bool {
 
 // alive reports whether calls come through ref.
 func (m *whoTwin) alive(ref caps.Ref) bool {
-	return m.describe(ref).Rights.Gate.Alive(new(int64)) == nil
+	return m.describe(ref).Rights.Gate.Alive(nil) == nil
 }
 
 // under returns the numbers of the grants that ref itself came through.

@@ -37,6 +37,10 @@ func (c *adoptCmd) run(ctx context.Context, a *app) (err error) {
 	defer closing(rt, &err)
 	ctx, stop := interruptible(ctx)
 	defer stop()
+	if !rt.Copied() {
+		_, err = fmt.Fprintf(a.out, "%s is no copy, or was adopted before: nothing to do\n", text.Line(c.Dir))
+		return err
+	}
 	if err := rt.Adopt(ctx); err != nil {
 		return err
 	}

@@ -241,8 +241,8 @@ func (s *Session) allows(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 	if err != nil {
 		return nil, err
 	}
-	if gate := info.Rights.Gate; gate != nil && gate.Alive() != nil {
-		return &page{"nothing; " + gate.Alive().Error()}, nil
+	if gate := info.Rights.Gate; gate != nil && gate.Alive(nil) != nil {
+		return &page{"nothing; " + gate.Alive(nil).Error()}, nil
 	}
 	if !info.Kind.Known {
 		return &page{"this program does not know the kind; as far as its grants go: " + look.Allowed(info)}, nil

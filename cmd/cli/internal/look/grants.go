@@ -112,7 +112,7 @@ func Allowed(info sturdy.ObjectInfo) string {
 	if gate == nil {
 		return Interface(info.Kind.Methods, info.Rights.Rights)
 	}
-	if err := gate.Alive(); err != nil {
+	if err := gate.Alive(nil); err != nil {
 		return err.Error()
 	}
 	only, limited := gate.Methods()
