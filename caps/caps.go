@@ -18,10 +18,7 @@ import (
 // embedded in a struct; a struct whose only field is an embedded Ref is stored as that Ref.
 type Ref struct {
 	target Target
-	gate   *Gate // with rights and deep: its Authority
-	rights Rights
-	deep   bool
-	maker  uint32 // Invariant: the Maker that made this Ref; 0 only in the zero Ref
+	auth   Authority
 }
 
 // Rights is a set of r, w, x.
@@ -42,6 +39,9 @@ type Authority struct {
 	// Deep: whatever is obtained through the Ref is read-only and deep too.
 	// Invariant: Deep implies that Rights holds neither Write nor Run.
 	Deep bool
+	// maker is the Maker that made the Ref; it stands here to keep Refs small.
+	// Invariant: 0 only in the zero Ref, and outside of Refs.
+	maker uint32
 	// Gate is what the Ref came through; nil: no grant.
 	Gate *Gate
 }

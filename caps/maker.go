@@ -15,13 +15,16 @@ func (m *Maker) Make(t Target, a Authority) Ref {
 	if t == nil {
 		return Ref{}
 	}
-	return Ref{target: t, gate: a.Gate, rights: a.Rights, deep: a.Deep, maker: m.id}
+	a.maker = m.id
+	return Ref{target: t, auth: a}
 }
 
 // Open returns what m.Make was given; ok is false if r is null or was made by another Maker.
 func (m *Maker) Open(r Ref) (t Target, a Authority, ok bool) {
-	if r.maker != m.id || r.target == nil {
+	if r.auth.maker != m.id || r.target == nil {
 		return nil, Authority{}, false
 	}
-	return r.target, r.authority(), true
+	a = r.auth
+	a.maker = 0
+	return r.target, a, true
 }

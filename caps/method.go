@@ -49,7 +49,7 @@ func call[A, R any](ctx context.Context, to Ref, method string, arg A) (res R, e
 	if !ok {
 		return callEncoded[A, R](ctx, to, method, arg)
 	}
-	f, err := l.Enter(ctx, to.authority(), method)
+	f, err := l.Enter(ctx, to.auth, method)
 	if err != nil {
 		return res, err
 	}

@@ -9,13 +9,7 @@ import (
 // only read is deep, unless Shallow is given: whatever is obtained through it is read-only
 // too. It makes no record and cannot fail.
 func (r Ref) Attenuate(to Rights) Ref {
-	return r.with(r.authority().Attenuate(to))
-}
-
-func (r Ref) authority() Authority { return Authority{Rights: r.rights, Deep: r.deep, Gate: r.gate} }
-
-func (r Ref) with(a Authority) Ref {
-	r.rights, r.deep, r.gate = a.Rights, a.Deep, a.Gate
+	r.auth = r.auth.Attenuate(to)
 	return r
 }
 
@@ -24,16 +18,19 @@ func (r Ref) through(via Authority) Ref {
 	if r.IsNull() {
 		return r
 	}
-	return r.with(r.authority().Through(via))
+	maker := r.auth.maker
+	r.auth = r.auth.Through(via)
+	r.auth.maker = maker
+	return r
 }
 
 // Rights reports the rights that r carries. Those of a Ref that only reads and is not deep
 // include Shallow, so that s.Attenuate(r.Rights()) is as deep as r.
 func (r Ref) Rights() Rights {
-	if r.rights&(Write|Run) == 0 && !r.deep && !r.IsNull() {
-		return r.rights | Shallow
+	if r.auth.Rights&(Write|Run) == 0 && !r.auth.Deep && !r.IsNull() {
+		return r.auth.Rights | Shallow
 	}
-	return r.rights
+	return r.auth.Rights
 }
 
 // Same reports whether both designate the same object, whatever their rights. Two null
@@ -64,9 +61,9 @@ func (r Ref) String() string {
 		return "null"
 	}
 	if s, ok := r.target.(fmt.Stringer); ok {
-		return s.String() + " " + r.authority().String()
+		return s.String() + " " + r.auth.String()
 	}
-	return fmt.Sprintf("%T %s", r.target, r.authority())
+	return fmt.Sprintf("%T %s", r.target, r.auth)
 }
 
 // GoString is String: %#v must not print what is inside.

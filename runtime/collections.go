@@ -144,12 +144,7 @@ func openColl[V any](turn Turn, ref caps.Ref, kind *KindOf[collection], key stri
 // allows reports why a typed operation on h, of kind d, may not be done with authority via.
 func (t *ReadTurn) allows(h *handle, via caps.Authority, d *definition, op string, need caps.Rights) error {
 	if via.Gate != nil {
-		err := t.revokedHere(via.Gate)
-		if err == nil {
-			err = via.Gate.Check(op, &t.now)
-		}
-		if err != nil {
-			t.refused = true
+		if err := t.granted(h, via.Gate, op); err != nil {
 			return outcome(d.name+"."+op, h, err)
 		}
 		t.use(via.Gate)

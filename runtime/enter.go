@@ -36,8 +36,13 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if err != nil {
 		return nil, nil, nil, outcome(name, h, err)
 	}
-	if m, err = v.kind.find(h, via, name, nil); err != nil {
-		return nil, nil, nil, h.vat.told(ctx, name, err)
+	if via.Gate != nil {
+		if err := via.Gate.Check(name, nil); err != nil {
+			return nil, nil, nil, h.vat.told(ctx, name, outcome(v.kind.name+"."+name, h, err))
+		}
+	}
+	if m, err = v.kind.find(h, via, name); err != nil {
+		return nil, nil, nil, err
 	}
 	return ctx, m, nil, nil
 }
@@ -54,14 +59,12 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if via.Gate != nil && r.w != nil {
-		err = r.w.ready(h, via.Gate)
+	if via.Gate != nil {
+		if err := r.granted(h, via.Gate, name); err != nil {
+			return nil, nil, nil, outcome(v.kind.name+"."+name, h, err)
+		}
 	}
-	if err == nil {
-		m, err = v.kind.find(h, via, name, &r.now)
-	}
-	if err != nil {
-		r.refused = r.refused || via.Gate != nil
+	if m, err = v.kind.find(h, via, name); err != nil {
 		return nil, nil, nil, err
 	}
 	if m.need == caps.Read {
@@ -73,14 +76,9 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	return w, m, v.state, nil
 }
 
-// find returns the method if it exists and via allows it, at the time now, see Gate.Check.
-// What was revoked says so first.
-func (b *bound) find(h *handle, via caps.Authority, name string, now *int64) (*method, error) {
-	if via.Gate != nil {
-		if err := via.Gate.Check(name, now); err != nil {
-			return nil, outcome(b.name+"."+name, h, err)
-		}
-	}
+// find returns the method if it exists and via has the right. What its grants say has been
+// asked before, so that what was revoked says so first.
+func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
 	if b.def == nil {
 		return nil, unknownKind(h, b, name)
 	}

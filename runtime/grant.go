@@ -197,6 +197,18 @@ func (t *ReadTurn) alive(a caps.Authority) error {
 	return t.revokedHere(a.Gate)
 }
 
+// granted reports why method of h may not be called through g in this turn.
+func (t *ReadTurn) granted(h *handle, g *caps.Gate, method string) (err error) {
+	if t.w != nil {
+		err = t.w.ready(h, g)
+	}
+	if err == nil {
+		err = g.Check(method, &t.now)
+	}
+	t.refused = t.refused || err != nil
+	return err
+}
+
 // revokedHere reports whether the running write turn has revoked something on g's path.
 func (t *ReadTurn) revokedHere(g *caps.Gate) error {
 	if t.w == nil || t.w.seldom == nil || !slices.ContainsFunc(t.w.seldom.revoked, g.Under) {
