@@ -228,17 +228,6 @@ func nextGrant(path string) (grant uint64, rest string) {
 	return 0, ""
 }
 
-// names reports whether grant is in path.
-func names(path string, grant uint64) bool {
-	for path != "" {
-		var n uint64
-		if n, path = nextGrant(path); n == grant {
-			return true
-		}
-	}
-	return false
-}
-
 // sortNamings returns the distinct ones in order of target and slot.
 func sortNamings(ns []naming) []naming {
 	slices.SortFunc(ns, func(a, b naming) int {
