@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,8 +107,8 @@ func (s *site) form(r *http.Request) (share.Document, error) {
 	return d, parseForm(r)
 }
 
-// maxShares bounds how many grants there may be of a document that are alive: each is a
-// record, and who holds a key that was shared can share again.
+// maxShares bounds how many grants that are alive may stand directly below one key: each is a
+// record.
 const maxShares = 1000
 
 // share makes a key that can do less, for somebody, for some days. This answer is the only
@@ -137,14 +138,19 @@ func (s *site) share(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// mayShare refuses to share what was shared too often. Taking back a branch makes room.
+// mayShare refuses to share with one key too often: what stands directly below it counts, so
+// that nobody uses up what others may. Taking back a branch makes room.
 func (s *site) mayShare(ctx context.Context, d share.Document) error {
+	info, err := s.rt.Describe(ctx, d.Ref)
+	if err != nil {
+		return err
+	}
 	alive := 0
 	for g, err := range s.rt.Grants(ctx, d.Ref) {
 		if err != nil {
 			return err
 		}
-		if g.Alive {
+		if g.Alive && len(info.Grants) > 0 && slices.Contains(g.Above, info.Grants[0].ID) {
 			alive++
 		}
 	}

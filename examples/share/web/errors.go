@@ -31,7 +31,7 @@ type badInput string
 func (e badInput) Error() string { return string(e) }
 
 // answer is what a failed request is told. Texts of errors name objects and grants, so only
-// those of the document's own refusals are passed on. Why a key opens nothing, or not this,
+// those of the document's own refusals are passed on. Why a key opens nothing
 // is one answer: who holds a wrong key learns nothing from it.
 func (s *site) answer(err error) (status int, text string) {
 	is := func(codes ...error) bool {
@@ -47,8 +47,10 @@ func (s *site) answer(err error) (status int, text string) {
 	switch {
 	case is(errNoKey):
 		return http.StatusUnauthorized, "give a key first"
-	case is(errNotYours, caps.ErrRevoked, caps.ErrNoRight, caps.ErrNoMethod):
+	case is(errNotYours, caps.ErrRevoked):
 		return http.StatusForbidden, "your key does not open this"
+	case is(caps.ErrNoRight, caps.ErrNoMethod): // the key is right, and no secret to who has it
+		return http.StatusForbidden, "your key does not allow this"
 	case errors.As(err, &long):
 		return http.StatusRequestEntityTooLarge, "this is too long"
 	case errors.As(err, &bad):
