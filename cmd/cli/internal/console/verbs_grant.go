@@ -26,7 +26,7 @@ func (s *Session) grantVerbs() []verb {
 		{"who", "x", "who holds x, through which grant, since when, and how often it was used", s.who},
 		{"path", "x", "the shortest way from the root to x", s.path},
 		{"breaks", "g", "what would stop working if g were revoked", s.breaks},
-		{"expiring", "[days]", "the grants that run out within so many days (7)", s.expiring},
+		{"expiring", `["7d"]`, "the grants that run out by then", s.expiring},
 		{"allows", "x", "what this very reference lets its holder call", s.allows},
 		{"save", `x[, to=][, until=][, only=][, deep=]`, "a grant as a text, which is a secret: it is printed once. .attenuate, .only, .until make weaker ones, .reveal() shows it", s.save},
 		{"restore", "text", "what a sturdy://… text stands for", s.restore},
@@ -78,18 +78,15 @@ func (s *Session) grants(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 }
 
 func (s *Session) expiring(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	days := 7
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "days?", &days); err != nil {
+	var until starlark.Value = starlark.String("7d")
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "until?", &until); err != nil {
 		return nil, err
 	}
-	now, err := s.now()
+	before, err := s.until(until)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("expiring: %w", err)
 	}
-	if days < 0 || days > 36_500 {
-		return nil, fmt.Errorf("expiring: days is %d; it is from 0 to 36500", days)
-	}
-	return s.grantRows(s.Runtime.Expiring(s.ctx, now.AddDate(0, 0, days)))
+	return s.grantRows(s.Runtime.Expiring(s.ctx, before))
 }
 
 func (s *Session) grantRows(infos iter.Seq2[sturdy.GrantInfo, error]) (starlark.Value, error) {
