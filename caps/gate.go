@@ -279,6 +279,10 @@ func (p pass) cross(a Authority) Authority {
 			a = a.Attenuate(Read)
 		}
 	}
+	if !p.in && (a.Gate == nil || a.Gate == p.gate) { // as nearly always
+		a.Gate = p.gate
+		return a
+	}
 	was := passes(a.Gate.Path())
 	at, crossed := slices.BinarySearch(was, p.number())
 	switch {

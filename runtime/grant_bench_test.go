@@ -154,3 +154,37 @@ func BenchmarkAMillionGrants(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkMembrane is a call that returns a Ref, bare and out of a membrane.
+func BenchmarkMembrane(b *testing.B) {
+	rt, err := sturdy.Options{Kinds: []sturdy.Kind{accountKind, folderKind}}.Open()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rt.Close()
+	var bare, shared caps.Ref
+	err = rt.Update(b.Context(), func(t *sturdy.WriteTurn) error {
+		bare = folderKind.New(t, folder{Items: []caps.Ref{accountKind.New(t, account{N: 5})}})
+		shared, _ = t.Grant(bare, caps.Terms{Deep: true})
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, ref := range map[string]caps.Ref{"bare": bare, "membrane": shared} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			err := rt.View(b.Context(), func(t *sturdy.ReadTurn) error {
+				for b.Loop() {
+					if _, err := foAt.Call(t, ref, 0); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
