@@ -59,7 +59,7 @@ func TestTheReadmeTellsTheSameStory(t *testing.T) {
 		t.Errorf("README.md does not have:\n%s", first)
 	}
 	second := told(t, dir)
-	if strings.Contains(second, "gives") || strings.Contains(second, "takes back") || !strings.Contains(second, "used 3 times\n") {
+	if strings.Contains(second, "gives") || strings.Contains(second, "takes back") || !strings.Contains(second, "uses 3\n") {
 		t.Errorf("the second run does not go on where the first ended:\n%s", second)
 	}
 }

@@ -29,7 +29,7 @@ func (s story) tree(doc share.Document) error {
 func (s story) branch(all []sturdy.GrantInfo, above string, depth int) {
 	for _, g := range all {
 		if top := above == "" && len(g.Above) == 0; top || slices.Contains(g.Above, above) {
-			s.say("%-12s %-25s used %d times%s", strings.Repeat("    ", depth)+g.For, allows(g), g.Uses, state(g))
+			s.say("%-12s %-25s uses %d%s", strings.Repeat("    ", depth)+g.For, allows(g), g.Uses, state(g))
 			s.branch(all, g.ID, depth+1)
 		}
 	}
