@@ -42,6 +42,7 @@ type facts struct {
 	parts   []pass // of a gate of several; else nil
 	parent  *Gate  // above a single grant; nil at the top
 	revoked bool
+	clear   bool     // neither until nor only forbid anything
 	until   int64    // the earliest on the whole path, in nanoseconds since 1970; 0: never
 	limited bool     // only counts
 	only    []string // the methods that every grant of the path allows
@@ -65,6 +66,13 @@ const (
 	// maxParts is how many membranes a Ref may have crossed that do not contain each other.
 	maxParts = 16
 )
+
+// Clear reports whether Check would let every method through, as far as it can be seen at
+// once: the check for the hot path. False says nothing.
+func (g *Gate) Clear() bool {
+	f := g.facts.Load()
+	return f != nil && f.clear && g.okAt.Load() == g.home.epoch.Load()
+}
 
 // Check reports why method may not be called through g: ErrRevoked, ErrNoMethod, or what
 // keeps the grant from being read. A nil gate stops nothing.

@@ -259,7 +259,7 @@ func (g *Gate) single(says Granted) (*facts, error) {
 	if f.depth > maxGrants {
 		return nil, tooManyGrants()
 	}
-	f.invert(g)
+	f.finish(g)
 	return f, nil
 }
 
@@ -283,7 +283,7 @@ func (g *Gate) several(ns []uint64) (*facts, error) {
 		}
 		f.under(up)
 	}
-	f.invert(g)
+	f.finish(g)
 	return f, nil
 }
 
@@ -310,9 +310,10 @@ func (f *facts) limit(only []string) {
 	f.only = slices.DeleteFunc(slices.Clone(f.only), func(m string) bool { return !slices.Contains(only, m) })
 }
 
-// invert makes the gate that arguments go in through: the same membranes, crossed the
-// other way.
-func (f *facts) invert(g *Gate) {
+// finish ends the making of facts: with the gate that arguments go in through, the same
+// membranes crossed the other way.
+func (f *facts) finish(g *Gate) {
+	f.clear = f.until == 0 && !f.limited
 	if len(f.covers) == 0 {
 		return
 	}

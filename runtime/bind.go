@@ -113,9 +113,10 @@ func (b *readBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *readBody[S, A, R]) inside(t *ReadTurn, h *handle, state unsafe.Pointer, via caps.Authority, a A) (r R, err error) {
-	if via.Gate != nil {
+	if via.Gate != t.through {
 		t.use(via.Gate)
 	}
+	t.calls++
 	if b.copies || t.gid != 0 || via.Narrows() {
 		return b.copying(t, h, state, via, a)
 	}
@@ -223,9 +224,10 @@ func (b *writeBody[S, A, R]) enter(f caps.Frame, a A) (r R, err error) {
 
 // inside runs the method as part of t.
 func (b *writeBody[S, A, R]) inside(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
-	if via.Gate != nil {
+	if via.Gate != t.r.through {
 		t.r.use(via.Gate)
 	}
+	t.r.calls++
 	if b.copies || via.Narrows() {
 		return b.copying(t, h, via, a)
 	}

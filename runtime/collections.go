@@ -147,7 +147,10 @@ func (t *ReadTurn) allows(h *handle, via caps.Authority, d *definition, op strin
 		if err := t.granted(h, via.Gate, op); err != nil {
 			return outcome(d.name+"."+op, h, err)
 		}
-		t.use(via.Gate)
+		if via.Gate != t.through {
+			t.use(via.Gate)
+		}
+		t.calls++
 	}
 	if !via.Allows(need) {
 		return noRight(&method{op: d.name + "." + op, need: need}, h, via)

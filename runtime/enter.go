@@ -59,7 +59,7 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if via.Gate != nil {
+	if via.Gate != nil && (!via.Gate.Clear() || r.w != nil && r.w.seldom != nil) {
 		if err := r.granted(h, via.Gate, name); err != nil {
 			return nil, nil, nil, outcome(v.kind.name+"."+name, h, err)
 		}

@@ -162,26 +162,20 @@ func (t *ReadTurn) enter(h *handle) (was *handle) {
 	return was
 }
 
-// use counts a call through g. Counting at the gate would cost each call as much as all else
-// that the gate does, so that is done once for all calls of a turn that follow each other.
+// use begins to count calls through g, nil for bare ones. Counting at the gate would cost each
+// call as much as all else that the gate does, so that is done once for all calls of a turn
+// that follow each other.
 func (t *ReadTurn) use(g *caps.Gate) {
-	if t.through != g {
-		t.useOther(g)
-	}
-	t.calls++
-}
-
-func (t *ReadTurn) useOther(g *caps.Gate) {
 	t.tell()
 	t.through = g
 }
 
 // tell tells through what has been counted.
 func (t *ReadTurn) tell() {
-	if t.through != nil {
+	if t.through != nil && t.calls > 0 {
 		t.through.Use(t.calls)
-		t.calls = 0
 	}
+	t.calls = 0
 }
 
 // restore is deferred, as who swallows a panic must not be taken for the one who panicked.
