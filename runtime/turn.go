@@ -167,15 +167,14 @@ func (t *ReadTurn) enter(h *handle) (was *handle) {
 // that follow each other.
 func (t *ReadTurn) use(g *caps.Gate) {
 	t.tell()
-	t.through = g
+	t.through, t.calls = g, 0
 }
 
 // tell tells through what has been counted.
 func (t *ReadTurn) tell() {
-	if t.through != nil && t.calls > 0 {
+	if t.through != nil {
 		t.through.Use(t.calls)
 	}
-	t.calls = 0
 }
 
 // restore is deferred, as who swallows a panic must not be taken for the one who panicked.
