@@ -295,3 +295,17 @@ func TestUsesAreToldOnce(t *testing.T) {
 		t.Errorf("%v, more to tell: %v", told, r.gates.InUse())
 	}
 }
+
+// What is revoked while nothing of it is known still covers what comes out of it.
+func TestAGateThatIsRevokedUnreadIsReadBeforeAnythingCrosses(t *testing.T) {
+	r := newRecords()
+	m := r.grant(1, Full(), Granted{Deep: true})
+	if err := m.Gate.Alive(nil); err != nil {
+		t.Fatal(err)
+	}
+	r.gates.Reload()
+	r.revoke(1)
+	if out := Full().Through(m); out.Gate == nil || !m.Narrows() {
+		t.Errorf("what comes out is bare: %v", out)
+	}
+}

@@ -266,3 +266,23 @@ func TestTheIndexCountsTowardsTheSizeOfATurn(t *testing.T) {
 	wants(t, put(40), sturdy.ErrTooLarge)
 	must(t, put(1))
 }
+
+func TestADirectoryIsNotListedOnAfterItsGrantIsRevoked(t *testing.T) {
+	s := newShelf(t)
+	for i := range 20 {
+		s.put(fmt.Sprintf("n%02d", i), s.account)
+	}
+	shared, g := s.grant(s.Root().Ref, caps.Terms{})
+	n := 0
+	err := s.View(t.Context(), func(tn *sturdy.ReadTurn) error {
+		for range (sturdy.Directory{Ref: shared}).All(tn) {
+			if n++; n == 5 {
+				s.revoke(g)
+			}
+		}
+		return nil
+	})
+	if n != 5 || !errors.Is(err, caps.ErrRevoked) {
+		t.Errorf("%d rows, revoked at 5: %v", n, err)
+	}
+}
