@@ -13,7 +13,7 @@ import (
 // above it; a Ref that has also crossed membranes has a gate of several parts. Nothing of a
 // grant is loaded before the gate is first checked.
 //
-// A check costs two loads while nothing has been revoked: a gate remembers the epoch in
+// A check costs a few loads while nothing has been revoked: a gate remembers the epoch in
 // which it found its whole path alive, and whoever revokes a grant begins a new epoch. So
 // revoking costs the same however many Refs hang below, and reaches those that are in a
 // file. Marking the subtree instead would have to find it. Safe for concurrent use.

@@ -43,7 +43,7 @@ func (rt *Runtime) openKey(entropy io.Reader, readOnly bool) error {
 		return nil
 	}
 	if err == nil {
-		rt.key, err = parseKey8(text)
+		rt.key, err = readKey(text)
 	}
 	if err != nil {
 		return fmt.Errorf("the host's key (file %s in the world's directory): %w", keyFile, err)
@@ -60,8 +60,8 @@ func newKey(entropy io.Reader) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }
 
-// parseKey8 says nothing of what it was given.
-func parseKey8(text []byte) (*hostKey, error) {
+// readKey says nothing of what it was given.
+func readKey(text []byte) (*hostKey, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || len(rest) > 0 || block.Type != "PRIVATE KEY" {
 		return nil, errors.New("is not one PEM block of a private key")

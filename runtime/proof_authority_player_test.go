@@ -275,10 +275,7 @@ func (p *authorityPlayer) alone(d deed) string {
 	if code != "" {
 		return ""
 	}
-	got, diff := p.compare(refs, slots)
-	if diff == "" && text != wantText {
-		diff = fmt.Sprintf("%q; want %q", text, wantText)
-	}
+	got, diff := p.compareAll(refs, slots, text, wantText)
 	if diff != "" {
 		return what + diff
 	}
@@ -305,6 +302,15 @@ func (p *authorityPlayer) call(v *verb, c calling, d deed) ([]caps.Ref, string, 
 		return c.untyped(v)
 	}
 	return v.real(c)
+}
+
+// compareAll is compare with the text that came back beside the Refs.
+func (p *authorityPlayer) compareAll(refs []caps.Ref, slots []slot, text, want string) (got []held, diff string) {
+	got, diff = p.compare(refs, slots)
+	if diff == "" && text != want {
+		diff = fmt.Sprintf("%q; want %q", text, want)
+	}
+	return got, diff
 }
 
 // compare pairs what came back.
@@ -432,10 +438,7 @@ func (p *authorityPlayer) deedCall(t sturdy.Turn, w *sturdy.WriteTurn, m *author
 	if code != "" {
 		return ""
 	}
-	got, diff := p.compare(refs, slots)
-	if diff == "" && text != wantText {
-		diff = fmt.Sprintf("%q; want %q", text, wantText)
-	}
+	got, diff := p.compareAll(refs, slots, text, wantText)
 	if diff != "" {
 		return what + diff
 	}

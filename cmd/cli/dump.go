@@ -22,14 +22,11 @@ func (dumpCmd) Help() string {
 	return `A line for each object: number, kind and version, state, and after "->" what it refers to. The entries of directories and the rows of collections follow on lines of their own, indented. States are shown as they are stored.`
 }
 
-func (c *dumpCmd) run(ctx context.Context, a *app) (err error) {
-	rt, err := c.open(a, nil, false)
-	if err != nil {
-		return err
-	}
-	defer closing(rt, &err)
-	ctx, stop := interruptible(ctx)
-	defer stop()
+func (c *dumpCmd) run(ctx context.Context, a *app) error {
+	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *dumpCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	d := dumper{a, rt, width(c.Full)}
 	for ref, err := range rt.Objects(ctx) {
 		if ctx.Err() != nil {

@@ -31,14 +31,11 @@ func (grantsCmd) Help() string {
 A tree shows each grant below the one that it was derived from, up to 2,000 of them. Membranes have a double border; what was revoked is struck through, and what is dead is grey.`
 }
 
-func (c *grantsCmd) run(ctx context.Context, a *app) (err error) {
-	rt, err := c.open(a, nil, false)
-	if err != nil {
-		return err
-	}
-	defer closing(rt, &err)
-	ctx, stop := interruptible(ctx)
-	defer stop()
+func (c *grantsCmd) run(ctx context.Context, a *app) error {
+	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *grantsCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	now, err := look.Now(ctx, rt)
 	if err != nil {
 		return err

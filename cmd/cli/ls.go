@@ -21,27 +21,17 @@ func (lsCmd) Help() string {
 	return `A directory is listed by name, a collection by row, any other object with its methods and its state. A slash that is part of a name is written \/.`
 }
 
-func (c *lsCmd) run(ctx context.Context, a *app) (err error) {
-	rt, err := c.open(a, nil, false)
-	if err != nil {
-		return err
-	}
-	defer closing(rt, &err)
-	ctx, stop := interruptible(ctx)
-	defer stop()
+func (c *lsCmd) run(ctx context.Context, a *app) error {
+	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *lsCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	ref, err := at(ctx, rt, c.Path)
 	if err != nil {
 		return err
 	}
 	l := lister{a: a, rt: rt, width: width(c.Full)}
 	return l.list(ctx, ref)
-}
-
-// closing closes the world at the end of a command.
-func closing(rt *sturdy.Runtime, err *error) {
-	if failed := rt.Close(); *err == nil {
-		*err = failed
-	}
 }
 
 // lineWidth is how wide a line gets without --full.

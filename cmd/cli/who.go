@@ -5,6 +5,7 @@ import (
 
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 type whoCmd struct {
@@ -18,14 +19,11 @@ func (whoCmd) Help() string {
 	return `Each line is one reference to the object as it is stored somewhere: where, with which rights and through which grant, and since when. A grant of the object is a line, too: it says on which terms the object is given away.`
 }
 
-func (c *whoCmd) run(ctx context.Context, a *app) (err error) {
-	rt, err := c.open(a, nil, false)
-	if err != nil {
-		return err
-	}
-	defer closing(rt, &err)
-	ctx, stop := interruptible(ctx)
-	defer stop()
+func (c *whoCmd) run(ctx context.Context, a *app) error {
+	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *whoCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	ref, err := at(ctx, rt, c.Path)
 	if err != nil {
 		return err

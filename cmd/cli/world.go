@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +38,26 @@ func (w world) open(a *app, kinds []sturdy.Kind, write bool) (*sturdy.Runtime, e
 		return nil, fmt.Errorf("%s is a file, and a world is a directory", w.Dir)
 	}
 	return rt, err
+}
+
+// look opens the world to look only and closes it when do has returned. do ends early when
+// the user interrupts it.
+func (w world) look(ctx context.Context, a *app, do func(context.Context, *sturdy.Runtime) error) (err error) {
+	rt, err := w.open(a, nil, false)
+	if err != nil {
+		return err
+	}
+	defer closing(rt, &err)
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	return do(ctx, rt)
+}
+
+// closing closes the world at the end of a command.
+func closing(rt *sturdy.Runtime, err *error) {
+	if failed := rt.Close(); *err == nil {
+		*err = failed
+	}
 }
 
 // log reports errors only: what a reader of a log should know of a world, the commands say

@@ -105,3 +105,18 @@ func names(ps []look.Param) []string {
 	}
 	return list
 }
+
+// oneRef is the argument of what takes one object and nothing else.
+func oneRef(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (x *refValue, err error) {
+	err = starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x)
+	return x, err
+}
+
+// oneGrant is the argument of what takes one grant and nothing else.
+func (s *Session) oneGrant(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (g sturdy.Grant, err error) {
+	var x starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "g", &x); err != nil {
+		return g, err
+	}
+	return s.grantOf(b.Name(), x)
+}

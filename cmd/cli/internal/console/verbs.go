@@ -125,8 +125,8 @@ func (s *Session) ls(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 }
 
 func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x *refValue
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {
+	x, err := oneRef(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
 	info, err := s.describe(x.ref)
@@ -153,8 +153,8 @@ func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args sta
 }
 
 func (s *Session) state(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x *refValue
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {
+	x, err := oneRef(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
 	info, err := s.describe(x.ref)

@@ -49,11 +49,7 @@ func (s *Session) grant(_ *starlark.Thread, b *starlark.Builtin, args starlark.T
 }
 
 func (s *Session) revoke(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x starlark.Value
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "g", &x); err != nil {
-		return nil, err
-	}
-	g, err := s.grantOf(b.Name(), x)
+	g, err := s.oneGrant(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
@@ -137,19 +133,15 @@ func (s *Session) tree(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 const searched = 50
 
 func (s *Session) who(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x *refValue
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {
+	x, err := oneRef(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
 	return s.holders(s.Runtime.Holders(s.ctx, x.ref), false)
 }
 
 func (s *Session) breaks(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x starlark.Value
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "g", &x); err != nil {
-		return nil, err
-	}
-	g, err := s.grantOf(b.Name(), x)
+	g, err := s.oneGrant(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +209,8 @@ func orNone(s string) starlark.Value {
 }
 
 func (s *Session) path(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x *refValue
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {
+	x, err := oneRef(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
 	path, err := s.Runtime.PathTo(s.ctx, x.ref)
@@ -230,8 +222,8 @@ func (s *Session) path(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 
 // allows lists methods; for typed operations of collections there is a name only.
 func (s *Session) allows(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var x *refValue
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {
+	x, err := oneRef(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
 	info, err := s.describe(x.ref)
