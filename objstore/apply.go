@@ -6,14 +6,14 @@ import "go.etcd.io/bbolt"
 // transaction. It looks every place up in the tree as it was before the transaction, with
 // pageTree, so that bbolt walks only pages that have been found sound.
 func (d *disk) apply(rows func(yield func(Key, string) bool), cp checkpointRow) error {
-	err := d.update(func(tx *bbolt.Tx) error {
+	return d.update(func(tx *bbolt.Tx) error {
 		t, err := openTree(tx, bucketRows)
 		if err != nil {
 			return err
 		}
 		b := tx.Bucket([]byte(bucketRows))
 		b.FillPercent = 0.9 // keys come in ascending order, mostly at the end
-		m := mover{bucket: b, cursor: treeCursor{t: &t}}
+		m := mover{bucket: b, cursor: treeCursor{t: &t, sound: map[uint64]bool{}}}
 		for key, record := range rows {
 			if err := m.move(key, record); err != nil {
 				return err
@@ -24,7 +24,6 @@ func (d *disk) apply(rows func(yield func(Key, string) bool), cp checkpointRow) 
 		}
 		return putMeta(tx, metaCheckpoint, cp.encode())
 	})
-	return pageDamage(err, "")
 }
 
 // mover writes changed rows and mends the chain around them. "Old" is before the
@@ -47,6 +46,11 @@ func (m *mover) move(key Key, record string) error {
 	}
 	if err := m.cursor.seek(key); err != nil {
 		return err
+	}
+	if record == "" {
+		if err := m.cursor.checkBesides(); err != nil {
+			return err
+		}
 	}
 	at, l, old, err := m.cursor.link()
 	if err != nil {

@@ -3,6 +3,7 @@ package objstore
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -105,18 +106,22 @@ func judge(whole, got replay, err error) (string, error) {
 	return "", fmt.Errorf("silently lost all but %d groups", len(got.groups))
 }
 
-// TestBitsOfTheStoreFileFlipped flips bits of the store file: of all bits, which are half a
-// million, a sample, as each needs an opening. Every row is right or reported as damaged,
-// also after the world has been written to, closed and opened again.
-func TestBitsOfTheStoreFileFlipped(t *testing.T) {
-	const rows = 400
-	files := testMemory(t)
-	o := Options{Files: files, CheckpointBytes: 128 << 10, CheckpointEvery: time.Hour}
+// storeFile is a world of 400 rows that was closed, its store file apart.
+type storeFile struct {
+	files *MemoryFiles
+	vat   VatID
+	rows  uint64
+	image []byte
+}
+
+func newStoreFile(t *testing.T) storeFile {
+	f := storeFile{files: testMemory(t), rows: 400}
+	o := Options{Files: f.files, CheckpointBytes: 128 << 10, CheckpointEvery: time.Hour}
 	s := mustOpen(t, o)
-	for n := range uint64(rows) {
+	for n := range f.rows {
 		mustCommit(t, s, testBatch(s, 2*n, 100+int(n%5)))
 	}
-	vat := s.Info().Vat
+	f.vat = s.Info().Vat
 	for range 2 { // the second time from a store file, with pages freed
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -127,53 +132,90 @@ func TestBitsOfTheStoreFileFlipped(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	image, err := files.ReadFile(storeName)
+	var err error
+	if f.image, err = f.files.ReadFile(storeName); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// use copies the world, with those bits of its store file flipped, and uses the copy.
+func (f storeFile) use(t *testing.T, bits ...int) (string, error) {
+	names, err := f.files.ReadDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := files.ReadDir()
-	if err != nil {
-		t.Fatal(err)
+	copied := testMemory(t)
+	defer copied.Close()
+	for _, name := range names {
+		data, err := f.files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == storeName {
+			opened, err := copied.OpenMapped(name, 0x42, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = opened.Close()
+			for _, bit := range bits {
+				data[bit/8] ^= 1 << (bit % 8)
+			}
+		}
+		if err := copied.WriteFile(name, data); err != nil {
+			t.Fatal(err)
+		}
 	}
-	used := 40 * storePage
+	return useDamaged(t, copied, f.vat, f.rows)
+}
+
+// TestBitsOfTheStoreFileFlipped flips some bits of the store file: what is read is right or
+// reported.
+func TestBitsOfTheStoreFileFlipped(t *testing.T) {
+	f := newStoreFile(t)
+	used := min(40*storePage, len(f.image))
 	r := RandomFor(t)
 	count := map[string]int{}
 	for range 150 {
 		bits := make([]int, 1+r.IntN(2)*r.IntN(8))
-		damaged := append([]byte(nil), image...)
 		for i := range bits {
-			bits[i] = r.IntN(min(used, len(image)) * 8)
+			bits[i] = r.IntN(used * 8)
 			if r.IntN(3) == 0 { // the heads of pages deserve more attention
-				bits[i] = r.IntN(min(used, len(image))/storePage)*storePage*8 + r.IntN(160*8)
-			}
-			damaged[bits[i]/8] ^= 1 << (bits[i] % 8)
-		}
-		copied := testMemory(t)
-		for _, name := range names {
-			data, err := files.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if name == storeName {
-				f, err := copied.OpenMapped(name, 0x42, 0o600)
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = f.Close()
-				data = damaged
-			}
-			if err := copied.WriteFile(name, data); err != nil {
-				t.Fatal(err)
+				bits[i] = r.IntN(used/storePage)*storePage*8 + r.IntN(160*8)
 			}
 		}
-		what, err := useDamaged(t, copied, vat, rows)
+		what, err := f.use(t, bits...)
 		if err != nil {
 			t.Fatalf("bits %v: %v", bits, err)
 		}
 		count[what]++
-		_ = copied.Close()
 	}
 	t.Log(count)
+}
+
+// TestOneBitMakesALengthEnormous flips the bit of each row's length that makes it a gigabyte
+// longer. bbolt would copy as much before anybody could stop it.
+func TestOneBitMakesALengthEnormous(t *testing.T) {
+	f := newStoreFile(t)
+	for at := 2 * storePage; at < len(f.image); at += storePage {
+		page := f.image[at:]
+		if page[8] != pageLeaf {
+			continue
+		}
+		count := int(page[10]) | int(page[11])<<8
+		for i := 0; i < count; i += max(1, count/3) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := f.use(t, (at+pageHead+i*pageElem+12)*8+30)
+			runtime.ReadMemStats(&after)
+			if err != nil {
+				t.Errorf("page %d, row %d: %v", at/storePage, i, err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 500<<20 {
+				t.Errorf("page %d, row %d: %d MB", at/storePage, i, used>>20)
+			}
+		}
+	}
 }
 
 // useDamaged opens a world and reads it, writes to it, and reads it again.

@@ -116,6 +116,9 @@ func (d *disk) begin(key Key, write bool, fn func(tx *bbolt.Tx) error) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	if err := checkBuckets(tx); err != nil {
+		return pageDamage(err, key)
+	}
 	return fn(tx)
 }
 
@@ -270,8 +273,12 @@ func (d *disk) update(fn func(tx *bbolt.Tx) error) (err error) {
 		done = true
 		return err
 	}
-	if err := fn(tx); err != nil {
-		err = errors.Join(err, tx.Rollback())
+	err = errors.Join(checkBuckets(tx), checkFreeList(tx))
+	if err == nil {
+		err = fn(tx)
+	}
+	if err != nil {
+		err = errors.Join(pageDamage(err, ""), tx.Rollback())
 		done = true
 		return err
 	}
