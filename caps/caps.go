@@ -89,6 +89,17 @@ type (
 	Action string
 )
 
+// Promise is the eventual result of a Send. It is a plain value, safe for concurrent use; the
+// zero Promise is none. Whoever only wants to wait for it, waits; it becomes an object, which
+// a restart does not take away, when its Ref is stored or it is given a Then.
+type Promise[R any] struct{ ref Ref }
+
+// Outcome is what a promise came to, as Then has it delivered.
+type Outcome[R any] struct {
+	Value R      // if Err is nil
+	Err   *Error // why there is no value
+}
+
 // Done is the result of what returns nothing and the argument of what takes nothing.
 type Done struct{}
 
@@ -99,6 +110,7 @@ type Message struct {
 	Method string
 	Body   []byte
 	Slots  []Ref
+	err    error // its argument cannot be encoded; whoever sends it is told
 }
 
 // Reply is a result: body and slots, as in Message.
@@ -116,8 +128,10 @@ type Target interface {
 	Deliver(ctx context.Context, via Ref, m Message) (Reply, error)
 }
 
-// TurnKey is the key under which a context that is a turn has a func(Ref) error: it says why
-// a Ref may not be called from that turn. Who is called there is handed the turn.
+// TurnKey is the key under which a context that is a turn has what descriptors ask of it:
+// MayCall(Ref) error says why a Ref may not be called from that turn, who is called there
+// being handed the turn; Post(Message) Ref sends when the turn commits and returns the
+// promise.
 type TurnKey struct{}
 
 // Local is a Target in this process that can be called without encoding anything. It is

@@ -1,9 +1,6 @@
 package caps
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // Call does it now, at most once: in the turn that ctx is, else in a turn of its own, whose
 // effects are on disk when it returns. Its error is an *Error: ErrMaybeExecuted says that
@@ -73,14 +70,8 @@ func callEncoded[A, R any](ctx context.Context, to Ref, method string, arg A) (r
 	if err != nil {
 		return res, err
 	}
-	c, err := codecOf[R]()
-	if err != nil {
-		return res, err
-	}
-	if err := c.Decode(pointerTo(&res), reply.Body, reply.Slots); err != nil {
-		return res, &Error{Op: method, Code: ErrBadResult, Text: fmt.Sprintf("executed, but its result is not what this descriptor says: %v", err)}
-	}
-	return res, nil
+	err = decodeReply(&res, method, reply)
+	return res, err
 }
 
 // bind encodes arg.

@@ -47,8 +47,8 @@ func (r Ref) Deliver(ctx context.Context, m Message) (Reply, error) {
 		return Reply{}, nullError(m.Method)
 	}
 	m.To = r
-	if may, ok := ctx.Value(TurnKey{}).(func(Ref) error); ok {
-		if err := may(r); err != nil {
+	if t := turnOf(ctx); t != nil {
+		if err := t.MayCall(r); err != nil {
 			return Reply{}, err
 		}
 	}

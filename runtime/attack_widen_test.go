@@ -92,7 +92,7 @@ func TestAGrantBelowAllowsNoMoreThanThatAbove(t *testing.T) {
 		}
 		s.put(how, below)
 	}
-	s.Advance(time.Hour)
+	s.Pass(time.Hour)
 	for _, how := range []string{"all", "more", "later", "a membrane"} {
 		s.open(s.get(how), caps.ErrRevoked)
 	}
@@ -191,9 +191,9 @@ func TestNothingBringsARevokedGrantBack(t *testing.T) {
 	wants(t, err, caps.ErrRevoked)
 	_, _, err = s.Save(ctx, shared, caps.Terms{For: "from the dead"})
 	wants(t, err, caps.ErrRevoked)
-	s.Advance(-1000 * time.Hour)
+	s.Pass(-1000 * time.Hour)
 	dead("the clock went back")
-	s.Advance(2000 * time.Hour)
+	s.Pass(2000 * time.Hour)
 	s.Evict()
 	dead("it was loaded again")
 	for range 3 {

@@ -345,9 +345,9 @@ func TestABoxThatHasRunOutStaysShut(t *testing.T) {
 	if info.Uses != 1 {
 		t.Errorf("one Unseal counts as %d uses of the box", info.Uses)
 	}
-	o.Advance(time.Hour)
+	o.Pass(time.Hour)
 	o.refuses("a box that ran out", o.unseal, box, caps.ErrRevoked)
-	o.Advance(-time.Hour)
+	o.Pass(-time.Hour)
 	o.refuses("a box that ran out", o.unseal, box, caps.ErrRevoked)
 }
 

@@ -32,6 +32,6 @@ func (c Cell[V]) Get(t Turn) (v V) {
 // Set replaces the value. It needs w.
 func (c Cell[V]) Set(t *WriteTurn, v V) {
 	o := c.open(t, caps.Write, "set")
-	o.set(t, appendKey(""), encodeElement(o.t.vat.rt, o.elem, v, o.via))
+	o.set(t, appendKey(""), encodeElement(t, o.elem, v, o.via))
 	o.close()
 }

@@ -88,6 +88,13 @@ func (t *WriteTurn) digest(err error) string {
 		if key.OID == rt.ledger.oid {
 			continue // its keys name new objects, and say no more than their states
 		}
+		if key.OID == rt.activity.oid { // its keys number letters anew in each run
+			l, _ := parseLetter(0, c.now.rec)
+			fmt.Fprintf(&b, "letter %q: dead %v %s %d %s", key.Elem[:1], c.now.dead, l.method, l.every, showBody(l.body))
+			slots(l.slots)
+			b.WriteByte('\n')
+			continue
+		}
 		fmt.Fprintf(&b, "element %q of %s: dead %v %s", key.Elem, name(key.OID), c.now.dead, showBody(c.now.rec.Body))
 		slots(c.now.rec.Slots)
 		b.WriteByte('\n')

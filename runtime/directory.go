@@ -186,7 +186,7 @@ func (d *directory) put(t *WriteTurn, e dirEntry) error {
 	if _, ok := t.r.element(h, e.Name); !ok {
 		d.Len++
 	}
-	t.setElement(h, e.Name, encodeElement(t.r.vat.rt, elemTypeOf[caps.Ref](t.r.vat.rt), e.Ref, caps.Full()))
+	t.setElement(h, e.Name, encodeElement(t, elemTypeOf[caps.Ref](t.r.vat.rt), e.Ref, caps.Full()))
 	return nil
 }
 

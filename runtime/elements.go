@@ -215,7 +215,7 @@ func elemTypeOf[V any](rt *Runtime) *elemType {
 }
 
 // encodeElement returns v, which came in through via, as a record.
-func encodeElement[V any](rt *Runtime, e *elemType, v V, via caps.Authority) objstore.Record {
+func encodeElement[V any](t *WriteTurn, e *elemType, v V, via caps.Authority) objstore.Record {
 	p := unsafe.Pointer(&v)
 	var err error
 	if e.codec.HasRefs() && via.Narrows() {
@@ -229,13 +229,13 @@ func encodeElement[V any](rt *Runtime, e *elemType, v V, via caps.Authority) obj
 		err = tooLarge("an element of %d bytes; the limit is %d", size, maxState)
 	}
 	if err == nil {
-		err = e.codec.EachRef(p, rt.storable)
+		err = e.codec.EachRef(p, t.storable)
 	}
 	if err != nil {
 		panic(unwind{err})
 	}
 	body, refs := e.codec.Append(nil, nil, p)
-	return objstore.Record{Body: body, Slots: rt.slots(nil, refs)}
+	return objstore.Record{Body: body, Slots: t.r.vat.rt.slots(nil, refs)}
 }
 
 // decodeElement returns what a record holds, as seen through via.

@@ -10,6 +10,9 @@ import (
 // Enter is where authority is checked: at the object, for each call.
 func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (f caps.Frame, err error) {
 	turn, m, state, err := h.admit(ctx, via, name)
+	if err == errPromise {
+		return h.enterOther(ctx, via, name)
+	}
 	if err != nil {
 		return f, err
 	}
@@ -67,6 +70,9 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	if m, err = v.kind.find(h, via, name); err != nil {
 		return nil, nil, nil, err
 	}
+	if m.outside {
+		return nil, nil, nil, outsideInTurn(m, h)
+	}
 	if m.need == caps.Read {
 		return r, m, v.state, nil
 	}
@@ -80,10 +86,16 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 // asked before, so that what was revoked says so first.
 func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
 	if b.def == nil {
+		if b == h.vat.latent || b == h.vat.latentTimer {
+			return nil, errPromise
+		}
 		return nil, unknownKind(h, b, name)
 	}
 	m := b.def.method(name)
 	if m == nil {
+		if b.def == h.vat.rt.promises.def {
+			return nil, errPromise
+		}
 		return nil, noMethod(h, b.def, name)
 	}
 	if !via.Allows(m.need) {
@@ -146,6 +158,13 @@ func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (cap
 		return caps.Reply{}, &caps.Error{Op: m.Method, Code: caps.ErrNoRight, Text: "the reference was not made by this world"}
 	}
 	turn, method, state, err := h.admit(ctx, authority, m.Method)
+	if err == errPromise {
+		to, err := h.standsFor(ctx, authority)
+		if err != nil {
+			return caps.Reply{}, err
+		}
+		return to.Deliver(ctx, m)
+	}
 	if err != nil {
 		return caps.Reply{}, err
 	}

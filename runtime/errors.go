@@ -20,6 +20,9 @@ const (
 	ErrDiskFull   caps.Code = "the disk is full"               // nothing happened; works again when there is room
 	ErrClosed     caps.Code = "the world is closed"            // after Close
 	ErrTooLarge   caps.Code = "too large"                      // a limit on states, arguments or turns
+	ErrTimeout    caps.Code = "it took too long"               // it goes on; only the waiting ended
+	ErrCycle      caps.Code = "a ring of waits"                // each waits for the next, so none would ever end
+	ErrCanceled   caps.Code = "the thread was canceled"        // a step of a thread that is to end, once
 	ErrTooOld     caps.Code = "the turn's snapshot is too old" // a read turn took longer than snapshots are kept
 	ErrImpure     caps.Code = "the turn is not deterministic"  // Checked mode: two runs of one turn differed
 )

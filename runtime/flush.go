@@ -90,7 +90,7 @@ func (v *vat) take(last bool) *taken {
 	}
 	clear(v.recount)
 	v.snaps.setFlying(v.lsn)
-	v.cut, v.flying = v.lsn, v.group
+	v.cut, v.cutNext, v.flying = v.lsn, v.next, v.group
 	v.dirty, v.bytes, v.group = make([]*handle, 0, len(c.dirty)), 0, newGroup()
 	v.old, v.young = v.young, newLayer()
 	return c
@@ -187,6 +187,13 @@ func (v *vat) rollback(c *taken) {
 	v.old, v.young = newLayer(), newLayer()
 	v.queued.Store(0)
 	v.rt.gates.Reload()
+	if err := v.loadMail(); err != nil {
+		v.rt.log.Error("letters that wait could not be read again; they are delivered when the world is opened anew", "err", err)
+	}
+	v.rt.loseThreads()
+	if err := v.rt.startThreads(); err != nil {
+		v.rt.log.Error("threads could not be listed again; they go on when the world is opened anew", "err", err)
+	}
 	if err := v.loadCounts(); err != nil {
 		v.rt.log.Error("counts of objects could not be read again", "err", err)
 	}

@@ -41,6 +41,19 @@ func (g *group) wait(ctx context.Context) error {
 	}
 }
 
+// isDone reports whether wait would return at once.
+func (g *group) isDone() bool {
+	if g == nil {
+		return true
+	}
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // pending returns the group that has to become durable so that everything committed is, or
 // nil; with w held.
 func (v *vat) pending() *group {

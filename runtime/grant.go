@@ -150,7 +150,7 @@ func (t *WriteTurn) grantor(a caps.Authority) string {
 	if t.r.self != nil {
 		return t.r.self.name()
 	}
-	return "the program"
+	return program
 }
 
 func (g *grant) revoke(t *WriteTurn) error {
@@ -231,6 +231,21 @@ type seldom struct {
 	cold    *caps.Gate   // what was not in memory
 	gates   []*caps.Gate // of the grants it made: they cannot be read before it commits
 	revoked []uint64     // the grants it revoked
+
+	// What follows becomes of the mailroom when it commits, see mail.go.
+	taken     []placed    // letters that it has taken out of their mailboxes
+	sent      []placed    // letters that go into mailboxes
+	rows      []placed    // letters whose rows it has rewritten
+	released  []uint64    // mailboxes that are served again
+	concluded []concluded // latent promises that it has settled
+	resolved  []uint64    // other promises that it has settled
+	alarms    []int64     // when the alarms are due that it has set
+	rung      bool        // it has rung alarms; then
+	nextDue   int64       // is when the next one is
+
+	// And of the threads.
+	wakes      []uint64 // those that can go on
+	interrupts []uint64 // those whose Step is to end
 }
 
 func (t *WriteTurn) rare() *seldom {

@@ -132,7 +132,7 @@ func TestTextsThatHaveRunOutMakeRoomForOthers(t *testing.T) {
 		must(t, restore(i))
 	}
 	wants(t, restore(1000), caps.ErrOverloaded)
-	s.Advance(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	must(t, restore(1000))
 	s.restore(text, "")
 }
@@ -218,9 +218,9 @@ func TestARevocationIsDurableAlsoForWhoIsRelaxed(t *testing.T) {
 func TestAGrantThatWouldBeDeadAlreadyIsRefused(t *testing.T) {
 	s := newShelf(t)
 	hour, _ := s.grant(s.account, caps.Terms{Until: s.Now().Add(time.Hour)})
-	s.Advance(1000 * time.Hour) // the clock was wrong
+	s.Pass(1000 * time.Hour) // the clock was wrong
 	s.open(hour, caps.ErrRevoked)
-	s.Advance(-1000 * time.Hour)
+	s.Pass(-1000 * time.Hour)
 	_, _, err := s.Save(t.Context(), s.account, caps.Terms{Until: s.Now().Add(time.Hour)})
 	wants(t, err, caps.ErrBadArgument)
 	_, _, err = s.Save(t.Context(), s.account, caps.Terms{Only: []caps.Named{}})
@@ -230,11 +230,11 @@ func TestAGrantThatWouldBeDeadAlreadyIsRefused(t *testing.T) {
 func TestRefusalsOfWhatHasRunOutCostNoCommits(t *testing.T) {
 	s := newShelf(t)
 	hour, _ := s.grant(s.account, caps.Terms{Until: s.Now().Add(time.Hour)})
-	s.Advance(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	s.open(hour, caps.ErrRevoked)
 	groups := s.Counters().Get("groups").String()
 	for range 100 {
-		s.Advance(time.Second)
+		s.Pass(time.Second)
 		s.open(hour, caps.ErrRevoked)
 	}
 	if n := s.Counters().Get("groups").String(); n != groups {

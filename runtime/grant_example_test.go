@@ -38,8 +38,8 @@ func ExampleWriteTurn_Grant() {
 	_, err = counterGet.Call(ctx, view)
 	fmt.Println(errors.Is(err, caps.ErrRevoked), err)
 	// Output:
-	// example.org/counter.add: add is not among what grant 4 for "the auditor" allows: get
-	// true example.org/counter.get: revoked: grant 4 for "the auditor" was taken back
+	// example.org/counter.add: add is not among what grant 11 for "the auditor" allows: get
+	// true example.org/counter.get: revoked: grant 11 for "the auditor" was taken back
 }
 
 // A capability as text: for a link, a cookie, a configuration file. It prints without its

@@ -125,6 +125,9 @@ func (rt *Runtime) look(ctx context.Context, ref caps.Ref, fn func(*ReadTurn, *h
 		if err != nil {
 			return err
 		}
+		if v.kind == h.vat.latent || v.kind == h.vat.latentTimer {
+			return &caps.Error{Op: "describe", Object: h.name(), Code: caps.ErrGone, Text: h.name() + " is no object: nobody has stored it"}
+		}
 		return fn(t, h, a, v)
 	})
 }

@@ -49,6 +49,8 @@ type method struct {
 	arg, result *caps.Codec
 	entry       any // func(caps.Frame, A) (R, error)
 	deliver     func(caps.Frame, caps.Message) (caps.Reply, error)
+	program     func(*strand) error // of a thread; nil: it is none
+	outside     bool                // it runs in no turn, and can be called in none
 }
 
 // old loads what an earlier version of the kind wrote.

@@ -54,6 +54,13 @@ func (l *layer) set(e *element) (old *element) {
 	return old
 }
 
+// remove takes a row away, as if it had never been written, and returns it.
+func (l *layer) remove(key objstore.Key) (old *element) {
+	l.changes++
+	old, _ = l.rows.Delete(&element{key: key})
+	return old
+}
+
 // undo takes a set back.
 func (l *layer) undo(key objstore.Key, old *element) {
 	l.changes++

@@ -21,7 +21,7 @@ func (l List[V]) open(t Turn, need caps.Rights, op string) opened {
 // Append adds v at the end. It needs w.
 func (l List[V]) Append(t *WriteTurn, v V) {
 	o := l.open(t, caps.Write, "append")
-	o.set(t, appendKey(uint64(o.state.Len)), encodeElement(o.t.vat.rt, o.elem, v, o.via))
+	o.set(t, appendKey(uint64(o.state.Len)), encodeElement(t, o.elem, v, o.via))
 	o.resize(1)
 	o.close()
 }
@@ -42,7 +42,7 @@ func (l List[V]) Set(t *WriteTurn, i int, v V) bool {
 	o := l.open(t, caps.Write, "set")
 	ok := 0 <= i && int64(i) < o.state.Len
 	if ok {
-		o.set(t, appendKey(uint64(i)), encodeElement(o.t.vat.rt, o.elem, v, o.via))
+		o.set(t, appendKey(uint64(i)), encodeElement(t, o.elem, v, o.via))
 	}
 	o.close()
 	return ok

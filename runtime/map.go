@@ -42,7 +42,7 @@ func (m Map[K, V]) Put(t *WriteTurn, k K, v V) {
 	if _, ok := o.t.element(o.h, elem); !ok {
 		o.resize(1)
 	}
-	o.set(t, elem, encodeElement(o.t.vat.rt, o.elem, v, o.via))
+	o.set(t, elem, encodeElement(t, o.elem, v, o.via))
 	o.close()
 }
 

@@ -42,13 +42,16 @@ func Open(dir string, ks ...Kind) (*Runtime, error) {
 // Open opens the world.
 func (o Options) Open() (*Runtime, error) {
 	o.defaults()
-	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds()}
+	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind()}
 	rt.uses.young = map[uint64]use{}
+	rt.awaits.by = map[uint64][]chan *group{}
+	rt.strands.by, rt.strands.quiet.L = map[uint64]*strand{}, &rt.strands.mu
 	v := &vat{
-		rt: rt, gone: &bound{}, young: newLayer(), old: newLayer(), group: newGroup(),
+		rt: rt, gone: &bound{}, latent: &bound{name: "sturdy/promise"}, latentTimer: &bound{name: "sturdy/timer"}, young: newLayer(), old: newLayer(), group: newGroup(),
 		kick: make(chan struct{}, 1), soft: make(chan struct{}, 1),
-		closing: make(chan struct{}), flushed: make(chan struct{}),
+		closing: make(chan struct{}), flushed: make(chan struct{}), retired: make(chan struct{}),
 	}
+	v.mail.kick = make(chan struct{}, 1)
 	rt.vat = v
 	v.cache = cache{vat: v, budget: o.Cache}
 	store, err := objstore.Open(o.Dir, objstore.Options{
@@ -92,7 +95,7 @@ func (v *vat) failure(op string, err error) {
 func (rt *Runtime) start(o Options) error {
 	v := rt.vat
 	info := v.store.Info()
-	v.id, v.lsn, v.cut, v.next = info.Vat, info.LSN, info.LSN, info.Next
+	v.id, v.lsn, v.cut, v.next, v.cutNext = info.Vat, info.LSN, info.LSN, info.Next, info.Next
 	s := v.store.Snapshot()
 	w, err := readWorld(s)
 	s.Release()
@@ -100,6 +103,7 @@ func (rt *Runtime) start(o Options) error {
 		return err
 	}
 	rt.world = w
+	rt.activity = v.table.get(v, v.activityOID())
 	if err := v.loadCounts(); err != nil {
 		return err
 	}
@@ -108,6 +112,7 @@ func (rt *Runtime) start(o Options) error {
 	if err != nil {
 		return err
 	}
+	v.activityKind = rt.bound(rt.activities.def).no
 	lineages, known, err := v.readLineages(info)
 	if err != nil {
 		return err
@@ -129,19 +134,33 @@ func (rt *Runtime) start(o Options) error {
 	if _, err := rt.root.load(); err != nil {
 		return err
 	}
+	if err := v.loadMail(); err != nil {
+		return err
+	}
 	rt.report(info)
 	go v.flusher()
+	go v.postman()
+	if !o.ReadOnly {
+		if err := rt.startThreads(); err != nil {
+			return err
+		}
+	}
 	rt.watch = rt.startWatchdog()
 	return nil
 }
 
-// rootNumber is the object number of the root.
-const rootNumber = 1
+const (
+	// rootNumber is the object number of the root.
+	rootNumber = 1
+	// firstNumber is that of the first object which anybody makes; those below it are kept
+	// for what a world begins with.
+	firstNumber = 16
+)
 
 // found commits the kind rows that are new, the lineages in a world that is new or a copy,
 // and in a new one the root and the ledger.
 func (v *vat) found(written []*kindRow, lineagesKnown bool) error {
-	b := &objstore.Batch{LSN: v.lsn + 1, Base: v.lsn, Next: max(v.next, grantsNumber+1)}
+	b := &objstore.Batch{LSN: v.lsn + 1, Base: v.lsn, Next: max(v.next, firstNumber)}
 	for _, row := range written {
 		rec, err := row.record(b.LSN)
 		if err != nil {
@@ -152,6 +171,7 @@ func (v *vat) found(written []*kindRow, lineagesKnown bool) error {
 	if v.next <= rootNumber {
 		v.foundObject(b, rootNumber, v.rt.dirs.def)
 		v.foundObject(b, grantsNumber, v.rt.ledgers.def)
+		v.foundObject(b, activityNumber, v.rt.activities.def)
 	}
 	if !lineagesKnown {
 		rec, err := v.rt.lineages.Load().record(b.LSN)
@@ -181,7 +201,7 @@ func (v *vat) foundObject(b *objstore.Batch, n uint64, d *definition) {
 
 // own are the kinds that come with the runtime.
 func (rt *Runtime) own() kinds {
-	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
+	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.activities, rt.promises, rt.timers, rt.threads, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
 }
 
 // openGates makes the gates; no grant is read.

@@ -119,7 +119,7 @@ func (p *authorityPlayer) do(a act) string {
 	case "save", "weaken", "restore":
 		return p.write(a)
 	case "advance":
-		p.w.Advance(time.Duration(a.N) * time.Minute)
+		p.w.Pass(time.Duration(a.N) * time.Minute)
 		return ""
 	case "evict":
 		if err := p.w.Sync(context.Background()); err != nil {
@@ -154,7 +154,7 @@ func (p *authorityPlayer) restart(how string, minutes int) string {
 	case "reopen":
 		p.w.Reopen()
 	case "rewind":
-		p.w.Advance(later * time.Minute)
+		p.w.Pass(later * time.Minute)
 		for _, h := range slices.Concat(p.bags[:]...) {
 			if p.m.revoked(h.is.path) || !p.m.past(p.m.earliest(h.is.path)) {
 				continue // only refusals: a write would make them durable
@@ -163,7 +163,7 @@ func (p *authorityPlayer) restart(how string, minutes int) string {
 				return diff
 			}
 		}
-		p.w.Advance(-time.Duration(later+minutes) * time.Minute)
+		p.w.Pass(-time.Duration(later+minutes) * time.Minute)
 		fallthrough
 	default:
 		p.w.Crash()

@@ -98,14 +98,14 @@ func TestWhatARevokeOrARefusalHasToldNoCrashTakesBack(t *testing.T) {
 			}
 			return errLater
 		},
-		"ran out": func(w *runtimetest.World, _ sturdy.Grant) error { w.Advance(time.Hour); return errLater },
+		"ran out": func(w *runtimetest.World, _ sturdy.Grant) error { w.Pass(time.Hour); return errLater },
 	} {
 		t.Run(how, func(t *testing.T) {
 			d, told := new(deadAfter), 0
 			runtimetest.EachCrash(t, accountKind,
 				func(w *runtimetest.World) error {
 					err := d.scenario(w, func(g sturdy.Grant) error { return doom(w, g) })
-					w.Advance(-w.Now().Sub(time.Date(2024, time.March, 1, 12, 0, 0, 0, time.UTC))) // the clock goes back
+					w.Pass(-w.Now().Sub(time.Date(2024, time.March, 1, 12, 0, 0, 0, time.UTC))) // the clock goes back
 					if errors.Is(err, errLater) {
 						return nil
 					}
@@ -172,9 +172,9 @@ func TestAWorldThatCannotWriteTellsNoExpiryThatACrashTakesBack(t *testing.T) {
 	if _, err := acAdd.Call(t.Context(), s.account, 1); err == nil {
 		t.Fatal("the disk does not fail")
 	}
-	s.Advance(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	_, told := acGet.Call(t.Context(), hour)
-	s.Advance(-2 * time.Hour)
+	s.Pass(-2 * time.Hour)
 	s.Crash()
 	if _, err := acGet.Call(t.Context(), s.get("hour")); err == nil && errors.Is(told, caps.ErrRevoked) {
 		t.Errorf("alive, after somebody was told: %v", told)

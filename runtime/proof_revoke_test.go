@@ -197,7 +197,7 @@ func (d *deadTree) step(ctx context.Context, id, node, way int) {
 func (d *deadTree) kill(client, node int) {
 	called, op := d.r.clock.Add(1), deadOp{Kills: 1 << node, How: "revoke"}
 	if until := d.until[node]; !until.IsZero() {
-		d.Advance(until.Sub(d.Now()))
+		d.Pass(until.Sub(d.Now()))
 	} else if err := d.grants[node].Revoke(context.Background()); err != nil {
 		d.t.Error(err)
 	}
@@ -450,7 +450,7 @@ func TestAWriteThatWaitedForTheWriterWhileItsGrantWasRevokedIsRefused(t *testing
 			go func() { _, err := acAdd.Call(queue, shared, 1); answered <- err }()
 			<-queue.waits
 			if !until.IsZero() {
-				s.Advance(2 * time.Hour)
+				s.Pass(2 * time.Hour)
 				return nil
 			}
 			return g.Revoke(tn)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sturdyrt/sturdy/objstore"
 )
@@ -104,6 +105,9 @@ func (c *indexCheck) record(key objstore.Key, rec objstore.Record) error {
 	p, err := objstore.ParseKey(key)
 	if err != nil || p.OID.IsZero() {
 		return nil // no object's
+	}
+	if p.OID == c.rt.activity.oid && strings.HasPrefix(p.Elem, "m") {
+		return nil // letters under way are not listed, see letterKey
 	}
 	names := sortNamings(c.rt.vat.appendNamings(nil, rec.Slots, nil))
 	for len(names) > 0 {

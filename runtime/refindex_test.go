@@ -190,7 +190,7 @@ func TestDescribeSaysWhatARefLetsItsHolderDo(t *testing.T) {
 	two, _ := s.grant(one.Attenuate(caps.Read), caps.Terms{For: "two", Only: []caps.Named{foAt, foShow}, Until: s.Now().Add(time.Hour)})
 	says(one, "put at all", "one")
 	says(two, "at", "two", "one")
-	s.Advance(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	says(two, "", "two", "one")
 	s.revoke(g)
 	says(one, "", "one")
@@ -211,7 +211,7 @@ func TestGrantsThatRunOutAreListedByTime(t *testing.T) {
 			s.revoke(g)
 		}
 	}
-	s.Advance(2 * time.Hour)
+	s.Pass(2 * time.Hour)
 	for _, c := range []struct {
 		before time.Time
 		want   string

@@ -1,6 +1,8 @@
 package sturdy
 
 import (
+	"errors"
+
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/objstore"
 )
@@ -50,11 +52,25 @@ func (rt *Runtime) storable(r caps.Ref) error {
 	return nil
 }
 
+// storable is Runtime.storable, after which r can be stored: a promise is an object then.
+func (t *WriteTurn) storable(r caps.Ref) error {
+	if err := t.r.vat.rt.storable(r); err != nil || r.IsNull() {
+		return err
+	}
+	h, _, _ := t.r.vat.rt.open(r)
+	return errors.Join(t.materialise(h), t.materialiseTimer(h))
+}
+
+// slot is the stored form of a Ref, which is storable.
+func (rt *Runtime) slot(r caps.Ref) objstore.Slot {
+	h, a, _ := rt.open(r)
+	return objstore.Slot{OID: h.oid, Rights: storedRights(a), Path: a.Gate.Path()}
+}
+
 // slots appends the stored form of refs, which are storable, to dst.
 func (rt *Runtime) slots(dst []objstore.Slot, refs []caps.Ref) []objstore.Slot {
 	for _, r := range refs {
-		h, a, _ := rt.open(r)
-		dst = append(dst, objstore.Slot{OID: h.oid, Rights: storedRights(a), Path: a.Gate.Path()})
+		dst = append(dst, rt.slot(r))
 	}
 	return dst
 }

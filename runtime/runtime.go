@@ -28,7 +28,15 @@ type Runtime struct {
 	grants      *KindOf[grant]
 	ledgers     *KindOf[ledger]
 	brands      brandKinds
+	activities  *KindOf[activity]
+	promises    *KindOf[promise]
+	timers      *KindOf[timer]
+	threads     *KindOf[thread]
+	strands     strands
 	ledger      *handle // the object that lists the grants
+	activity    *handle // the object that has what is under way
+	awaits      awaits
+	unseen      unseen
 	gates       *caps.Gates
 	uses        uses
 	key         *hostKey // nil in a world that is only read and has none
@@ -63,16 +71,21 @@ func (rt *Runtime) Update(ctx context.Context, fn func(*WriteTurn) error) error 
 		r.depth--
 		return err
 	}
+	return rt.update(ctx, "update", fn)
+}
+
+// update runs fn as a write turn of its own, which errors call op.
+func (rt *Runtime) update(ctx context.Context, op string, fn func(*WriteTurn) error) error {
 	var before *WriteTurn
 	for {
-		t, err := rt.vat.begin(ctx, "update", before)
+		t, err := rt.vat.begin(ctx, op, before)
 		if err != nil {
 			return err
 		}
 		err = updateOnce(t, fn)
 		g, err := rt.vat.end(t, err)
 		if !t.again {
-			return rt.vat.reply(ctx, "update", g, err)
+			return rt.vat.reply(ctx, op, g, err)
 		}
 		rt.vat.retry(t)
 		before = t
@@ -81,7 +94,7 @@ func (rt *Runtime) Update(ctx context.Context, fn func(*WriteTurn) error) error 
 
 func updateOnce(t *WriteTurn, fn func(*WriteTurn) error) (err error) {
 	returned := false
-	defer t.r.rescue("update", &err, &returned)
+	defer t.r.rescue(t.op, &err, &returned)
 	err = fn(t)
 	returned = true
 	return err
@@ -184,9 +197,12 @@ func (rt *Runtime) Close() error {
 		v.shut.Store(true)
 		v.failed.CompareAndSwap(nil, &stopped{ErrClosed})
 		v.w.unlock() // no write turn begins from here on
+		rt.closeThreads()
 		close(v.closing)
+		<-v.retired
 		<-v.flushed
 		rt.watch.stop()
+		rt.logUnseen(true)
 		v.snaps.close()
 		rt.closed = errors.Join(v.lostTo, v.store.Close())
 	})

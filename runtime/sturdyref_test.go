@@ -73,7 +73,7 @@ func TestAWeakerTextIsMadeWithoutTheHostAndOpensLess(t *testing.T) {
 	if s.restore(text.Only(acAdd).Until(s.Now().Add(time.Hour)), "") != s.get("adder") {
 		t.Error("a weaker text is another grant after a restart")
 	}
-	s.Advance(time.Hour)
+	s.Pass(time.Hour)
 	s.restore(text.Only(acAdd).Until(s.Now()), caps.ErrRevoked)
 	s.open(s.get("adder"), caps.ErrRevoked)
 	s.open(s.restore(text, ""), "")
@@ -112,7 +112,7 @@ func TestWrongAndRevokedTextsAreRefusedInTheSameWords(t *testing.T) {
 	revoked, g := s.save(s.account, caps.Terms{For: "revoked"})
 	s.revoke(g)
 	past, _ := s.save(s.account, caps.Terms{For: "past", Until: s.Now().Add(time.Minute)})
-	s.Advance(time.Hour)
+	s.Pass(time.Hour)
 	right := past.Reveal()
 	cut := strings.LastIndexByte(right, '/')
 	wrong, err := caps.ParseSturdyRef(right[:cut+1] + strings.Repeat("a", len(right)-cut-1))

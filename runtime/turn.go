@@ -60,6 +60,8 @@ type WriteTurn struct {
 	first uint64  // the number of the first object it creates
 	bytes int     // of elements written
 	rand  *random // nil until the turn asks for randomness
+	// strand is the thread that the turn is a step of; nil: it is none.
+	strand *strand
 	// seldom is nil in most turns, see grant.go.
 	seldom *seldom
 
@@ -98,7 +100,7 @@ func (t *ReadTurn) Value(key any) any {
 	case turnKey:
 		return t
 	case caps.TurnKey:
-		return t.mayCall
+		return looking{t}
 	}
 	return t.ctx.Value(key)
 }
@@ -135,8 +137,11 @@ func (t *WriteTurn) Err() error { return t.r.Err() }
 
 // Value is the context's.
 func (t *WriteTurn) Value(key any) any {
-	if _, ok := key.(turnKey); ok {
+	switch key.(type) {
+	case turnKey:
 		return t
+	case caps.TurnKey:
+		return turning{t}
 	}
 	return t.r.Value(key)
 }
@@ -260,13 +265,14 @@ func (t *WriteTurn) newObject(w *version) *handle {
 
 // seal bounds every state that was written, so that encoding it cannot fail later.
 func (t *WriteTurn) seal() error {
-	for _, h := range t.wset {
+	for i := 0; i < len(t.wset); i++ { // storing a promise's Ref makes it an object, so one more
+		h := t.wset[i]
 		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
 		if err == nil && h.work.kind.def.codec.HasRefs() {
 			err = h.work.kind.def.codec.EachRef(h.work.state, func(r caps.Ref) error {
 				_, a, _ := t.r.vat.rt.open(r)
 				h.work.size += rowBytes(0, a.Gate.Path())
-				return t.r.vat.rt.storable(r)
+				return t.storable(r)
 			})
 		}
 		if t.bytes += h.work.encoded(); err == nil && t.bytes > maxTurn {
@@ -295,6 +301,7 @@ func (t *WriteTurn) undo() {
 		for _, g := range t.seldom.gates {
 			v.rt.gates.Revoke(g.Grants()...)
 		}
+		v.unmailed(t.seldom)
 	}
 }
 

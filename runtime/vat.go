@@ -12,19 +12,22 @@ import (
 // Invariant: store <= every snapshot in use <= durable <= lsn (see snapshots).
 // Invariant: a handle is in dirty exactly if its newest version is above cut.
 type vat struct {
-	rt      *Runtime
-	id      objstore.VatID
-	store   *objstore.Store
-	out     objstore.Committer // where batches go; the store, for a local vat
-	gone    *bound             // the kind of what has never been committed
-	table   table
-	cache   cache
-	snaps   snapshots
-	stats   stats
-	failed  atomic.Pointer[stopped]   // why writes are refused for good
-	shut    atomic.Bool               // Close has begun
-	queued  atomic.Int64              // bytes of versions and elements that are not durable
-	running atomic.Pointer[WriteTurn] // for the watchdog to look at
+	rt     *Runtime
+	id     objstore.VatID
+	store  *objstore.Store
+	out    objstore.Committer // where batches go; the store, for a local vat
+	gone   *bound             // the kind of what has never been committed
+	latent *bound             // the kind of promises that are no objects yet
+	// latentTimer is the kind of timers that are no objects yet.
+	latentTimer *bound
+	table       table
+	cache       cache
+	snaps       snapshots
+	stats       stats
+	failed      atomic.Pointer[stopped]   // why writes are refused for good
+	shut        atomic.Bool               // Close has begun
+	queued      atomic.Int64              // bytes of versions and elements that are not durable
+	running     atomic.Pointer[WriteTurn] // for the watchdog to look at
 
 	w       writer // held by the running write turn; guards what follows
 	lsn     uint64 // of the newest committed turn
@@ -32,6 +35,8 @@ type vat struct {
 	lost    uint64 // what lsn was at the last rollback: nothing above durable is left of it
 	lostTo  error  // why; told once, to Sync or Close
 	next    uint64 // the first object number not yet used
+	cutNext uint64 // what next was when the last group was taken
+	mail    mailroom
 	dirty   []*handle
 	young   *layer // elements written since cut
 	old     *layer // elements of the group that was taken last
@@ -41,6 +46,8 @@ type vat struct {
 	counts  map[uint32]int64
 	recount map[uint32]bool // counts that changed since cut
 
+	activityKind uint32 // number of the kind row of the activity; does not change
+
 	marked atomic.Int64 // what the ledger has for gates.Latest, durable; nanoseconds since 1970
 
 	index    indexer       // the flusher's own
@@ -49,6 +56,7 @@ type vat struct {
 	soft     chan struct{} // capacity 1: the running group has its first turn
 	closing  chan struct{}
 	flushed  chan struct{} // closed when the flusher has ended
+	retired  chan struct{} // closed when the postman has ended
 }
 
 // stopped is why a vat refuses writes.
@@ -200,6 +208,9 @@ func (v *vat) commit(t *WriteTurn) {
 	}
 	if t.seldom != nil && len(t.seldom.revoked) > 0 {
 		v.rt.gates.Revoke(t.seldom.revoked...) // last: they are published as revoked
+	}
+	if t.seldom != nil {
+		v.mailed(t.seldom)
 	}
 	v.queued.Add(int64(v.bytes - bytes))
 	if first {

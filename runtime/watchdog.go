@@ -9,10 +9,10 @@ import (
 	"github.com/sturdyrt/sturdy/caps"
 )
 
-// watchdog looks once a second at who writes and who waits to, and has the counts of what was
-// used written when nothing else is. A write turn that does not
-// end stops all others of its vat, and Go cannot end it: all there is to do is to say who
-// it is and where it stands, and to let those behind it go.
+// watchdog looks once a second at who writes and who waits to, has the counts of what was used
+// written when nothing else is, and logs what nobody looks at. A write turn that does not end
+// stops all others of its vat, and Go cannot end it: all there is to do is to say who it is
+// and where it stands, and to let those behind it go.
 type watchdog struct {
 	rt   *Runtime
 	quit chan struct{}
@@ -56,6 +56,7 @@ func (w *watchdog) run() {
 func (w *watchdog) look() {
 	v := w.rt.vat
 	defer v.writeUses()
+	defer w.rt.logUnseen(false)
 	t := v.running.Load()
 	if t != w.turn {
 		w.turn, w.seen = t, 0

@@ -127,7 +127,7 @@ func TestARoleRunsOut(t *testing.T) {
 	reader, _ := d.grant(share.Reader, d.Now().Add(time.Hour))
 	_, err := reader.Read(t.Context())
 	d.must(err)
-	d.Advance(time.Hour)
+	d.Pass(time.Hour)
 	if _, err := reader.Read(t.Context()); !errors.Is(err, caps.ErrRevoked) {
 		t.Error(err)
 	}

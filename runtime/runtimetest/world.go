@@ -94,8 +94,44 @@ func (w *World) open() (err error) {
 // Now is the time in the world.
 func (w *World) Now() time.Time { return w.clock() }
 
-// Advance moves the world's clock.
-func (w *World) Advance(d time.Duration) { w.now.Add(int64(d)) }
+// Pass moves the world's clock and does nothing else; also inside a turn.
+func (w *World) Pass(d time.Duration) { w.now.Add(int64(d)) }
+
+// Advance moves the world's clock, from one time at which something falls due to the next,
+// and runs what falls due, until nothing more can run. A world that has lost its disk only
+// gets older.
+func (w *World) Advance(d time.Duration) {
+	w.t.Helper()
+	end := w.clock().Add(d)
+	for {
+		next, ok := w.settle()
+		if !ok || next.IsZero() || next.After(end) {
+			break
+		}
+		w.now.Store(int64(next.Sub(start())))
+	}
+	w.now.Store(int64(end.Sub(start())))
+	w.Settle()
+}
+
+// Settle runs until nothing more can run without time passing.
+func (w *World) Settle() {
+	w.t.Helper()
+	w.settle()
+}
+
+// settle is Settle, and says when something falls due; ok is false if the world has stopped.
+func (w *World) settle() (next time.Time, ok bool) {
+	w.t.Helper()
+	if w.Runtime == nil {
+		return next, false
+	}
+	next, err := w.Runtime.Settle(context.Background())
+	if err != nil && !harmless(err) && !errors.Is(err, sturdy.ErrStopped) && !errors.Is(err, sturdy.ErrDiskFull) {
+		w.t.Error("runtimetest: settle:", err)
+	}
+	return next, err == nil
+}
 
 // Disk is the disk that the world is on, to make it fail or to damage what is on it. After
 // a Crash it is another one.

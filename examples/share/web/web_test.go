@@ -130,9 +130,9 @@ func TestABranchIsTakenBackInTheMiddle(t *testing.T) {
 func TestAKeyRunsOut(t *testing.T) {
 	s := newStage(t, sturdy.Options{Checked: true})
 	key := s.shares(s.owner, "reader", share.Reader)
-	s.Advance(7*day - 1)
+	s.Pass(7*day - 1)
 	s.expect(http.StatusOK, key, "/doc", nil)
-	s.Advance(1)
+	s.Pass(1)
 	s.expect(http.StatusForbidden, key, "/doc", nil)
 	s.Reopen()
 	s.open()

@@ -1,0 +1,278 @@
+package sturdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// The postman is the goroutine that delivers. It serves the mailboxes in turn, one letter at
+// a time, and does not wait for the disk: a delivery may build on a send that is not durable
+// yet, as any turn may on another. What a delivery says to the outside, a promise that
+// somebody awaits, is held until its group is durable.
+//
+// One letter, walked through:
+//
+//	Show.Send(t, screen, p)        caps.Message.post finds the turn
+//	(*WriteTurn).post, enqueue     an m element of the activity, in the sender's turn
+//	(*vat).mailed                  the turn has committed: the letter is in its mailbox
+//	(*vat).deliver                 a turn that drops the element and runs the method
+//	(*WriteTurn).conclude          and settles the promise, all in one commit
+//
+// A crash between any two of these leaves the letter, or leaves it delivered. A method that
+// fails has its turn undone, and a second turn drops the letter and breaks the promise.
+
+// postman delivers until the world is closed.
+func (v *vat) postman() {
+	defer close(v.retired)
+	for {
+		untilNext := v.ring()
+		switch more, wait := v.deliver(); {
+		case more:
+		case v.idle(min(wait, untilNext)):
+			return
+		}
+	}
+}
+
+// idle waits until there may be something to do; it reports whether the world is closing.
+func (v *vat) idle(wait time.Duration) (closing bool) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-v.mail.kick:
+	case <-timer.C:
+	case <-v.closing:
+		return true
+	}
+	return false
+}
+
+const (
+	// idleFor is how long the postman sleeps at most: an injected clock does not wake it.
+	idleFor = time.Second
+	// againAfter is when what was too much is tried again.
+	againAfter = 20 * time.Millisecond
+)
+
+// deliver delivers one letter. more says that there may be another; else wait says when to
+// look again.
+func (v *vat) deliver() (more bool, wait time.Duration) {
+	if !v.anyMail() {
+		return false, idleFor
+	}
+	var before *WriteTurn
+	for {
+		t, err := v.begin(context.Background(), "deliver", before)
+		if err != nil {
+			return false, idleFor
+		}
+		d := delivery{t: t}
+		err = d.once()
+		g, err := v.end(t, err)
+		if t.again {
+			v.retry(t)
+			before = t
+			continue
+		}
+		if err == nil || d.mail == nil {
+			return true, 0
+		}
+		return v.undelivered(&d, g, err)
+	}
+}
+
+// anyMail reports whether there is something to deliver, and tells who waits that there is not.
+func (v *vat) anyMail() bool {
+	v.w.lockInternal()
+	defer v.w.unlock()
+	if len(v.mail.ready) > 0 {
+		return true
+	}
+	if v.mail.due > v.rt.clock().UnixNano() && v.rt.strands.allIdle() {
+		for _, c := range v.mail.quiet {
+			c <- v.mail.due
+		}
+		v.mail.quiet = nil
+	}
+	return false
+}
+
+// delivery is one attempt to deliver one letter.
+type delivery struct {
+	t      *WriteTurn
+	mail   *mail // nil: there is none
+	letter letter
+	ran    bool   // the method did, whatever became of it
+	held   string // why the mailbox is not served for now
+	inbox  bool   // because a thread looks into it by itself
+	wake   bool   // and waits for what is in it
+}
+
+func (d *delivery) once() (err error) {
+	t := d.t
+	returned := false
+	defer t.r.rescue("deliver", &err, &returned)
+	if b := t.r.vat.mail.next(); b != nil {
+		d.mail = b.mails[0]
+		err = d.run(b)
+	}
+	returned = true
+	return err
+}
+
+// next is the mailbox to be served; it stays in front until it was.
+func (m *mailroom) next() *mailbox {
+	if len(m.ready) == 0 {
+		return nil
+	}
+	return m.ready[0]
+}
+
+// run does what the letter asks, and settles its promise.
+func (d *delivery) run(b *mailbox) error {
+	t, v := d.t, d.t.r.vat
+	row, err := t.rowOf(d.mail)
+	if err != nil {
+		return err
+	}
+	if d.letter, err = parseLetter(d.mail.number, row); err != nil {
+		return err
+	}
+	refs := v.rt.refs(d.letter.slots)
+	h, via, _ := v.rt.open(refs[0])
+	t.op = "deliver " + d.letter.method
+	if d.held, err = t.r.receives(h, d.letter.method); err != nil {
+		return err
+	} else if d.held != "" {
+		d.inbox, d.wake = t.r.wanted(h, b)
+		return errHeld
+	}
+	t.dropLetter(b.target, d.mail)
+	reply, err := h.receive(t, via, caps.Message{To: refs[0], Method: d.letter.method, Body: d.letter.body, Slots: refs[1:]})
+	d.ran = t.r.calls > 0
+	if err != nil {
+		return err
+	}
+	return t.conclude(&d.letter, d.mail, settled{reply: reply})
+}
+
+// errHeld undoes a delivery that has to wait.
+var errHeld = errors.New("held")
+
+// wanted reports whether h is a thread, and whether it waits for a letter that is in b.
+func (t *ReadTurn) wanted(h *handle, b *mailbox) (thread, wanted bool) {
+	st, err := t.threadState(h)
+	if err != nil {
+		return false, false
+	}
+	return true, st.State == ThreadWaiting && slices.ContainsFunc(b.mails, func(ml *mail) bool { return ml.method == st.For })
+}
+
+// receives reports why h does not take letters for method now; empty: it does.
+func (t *ReadTurn) receives(h *handle, method string) (held string, err error) {
+	v, err := t.state(h)
+	switch {
+	case err != nil:
+		return "", err
+	case v.kind == t.vat.latent:
+		return "waits for " + h.name(), nil
+	case v.kind == t.vat.latentTimer:
+		return "", nil
+	case v.kind.def == nil:
+		return "unknown kind " + v.kind.name, nil
+	case v.kind.def == t.vat.rt.threads.def && v.kind.def.method(method) == nil:
+		if st := (*thread)(v.state); st.ended() {
+			return "", endedError(st)
+		}
+		return "waits to be received by " + h.name(), nil
+	case v.kind.def != t.vat.rt.promises.def:
+		return "", nil
+	}
+	if p := (*promise)(v.state); p.State == pending {
+		return "waits for " + h.name(), nil
+	}
+	return "", nil
+}
+
+// receive is Deliver for a letter.
+func (h *handle) receive(t *WriteTurn, via caps.Authority, m caps.Message) (caps.Reply, error) {
+	turn, method, state, err := h.admit(t, via, m.Method)
+	if err == errPromise {
+		var to caps.Ref
+		if to, err = h.standsFor(t, via); err != nil {
+			return caps.Reply{}, err
+		}
+		h, via, _ = t.r.vat.rt.open(to)
+		return h.receive(t, via, m)
+	}
+	if err != nil {
+		return caps.Reply{}, err
+	}
+	return method.deliver(caps.Frame{Entry: method.entry, Turn: turn, Object: h, State: state, Via: via}, m)
+}
+
+// undelivered is what becomes of a letter whose delivery failed with err.
+func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait time.Duration) {
+	switch {
+	case d.held != "":
+		v.hold(d)
+		if d.wake {
+			v.rt.wakeThread(d.mail.target)
+		}
+		return true, 0
+	case errors.Is(err, ErrStopped), errors.Is(err, ErrClosed):
+		return false, idleFor
+	case errors.Is(err, caps.ErrOverloaded):
+		v.postpone(d.mail.target)
+		return false, againAfter
+	}
+	_ = v.reply(Relaxed(context.Background()), "deliver", g, err) // for its count
+	if e, ok := err.(*caps.Error); !ok || e.Op == "" {
+		err = outcome(d.t.op, v.handleOf(d.mail.target), err)
+	}
+	if lost := v.consume(d, err); lost != nil {
+		v.rt.log.Error("a letter that cannot be delivered cannot be put away either", "letter", fmt.Sprintf("%x", d.mail.number), "err", lost)
+		v.postpone(d.mail.target)
+		return false, idleFor
+	}
+	return true, 0
+}
+
+// consume drops a letter that failed with err, and breaks its promise. If its method never
+// ran it is kept as a dead letter.
+func (v *vat) consume(d *delivery, err error) error {
+	return v.rt.update(Relaxed(context.Background()), "consume", func(t *WriteTurn) error {
+		t.dropLetter(d.mail.target, d.mail)
+		if !d.ran && len(d.letter.slots) > 0 {
+			if err := t.bury(d.letter, err); err != nil {
+				return err
+			}
+		}
+		if d.mail.sent == nil && !d.letter.wanted {
+			v.rt.logBroken(&d.letter, err)
+		}
+		return t.conclude(&d.letter, d.mail, settled{err: err})
+	})
+}
+
+// hold stops serving a mailbox until it is released.
+func (v *vat) hold(d *delivery) {
+	v.w.lockInternal()
+	defer v.w.unlock()
+	if b := v.mail.boxes[d.mail.target]; b != nil && b.held == "" {
+		b.held, b.inbox = d.held, d.inbox
+		v.mail.unready(b)
+	}
+}
+
+// postpone puts a mailbox behind the others.
+func (v *vat) postpone(target uint64) {
+	v.w.lockInternal()
+	defer v.w.unlock()
+	v.mail.rotate(v.mail.boxes[target])
+}

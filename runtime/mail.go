@@ -1,0 +1,259 @@
+package sturdy
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// mailroom knows which letters wait to be delivered. It is what the activity's m elements are, in
+// memory: built when the world opens, and changed when a turn that changes them commits.
+// What it has is guarded by the writer's lock.
+//
+// Invariant: a letter is in a mailbox exactly if its m element is there for the next turn.
+// Invariant: a mailbox is in ready exactly if it is not empty and neither held nor being
+// delivered from.
+type mailroom struct {
+	boxes    map[uint64]*mailbox // by target; none is empty
+	ready    []*mailbox          // in the order in which they are served
+	accounts map[uint64]account  // by sender
+	free     chan struct{}       // closed when the program may send again; nil: it may, or nobody waits
+	kick     chan struct{}       // capacity 1: there is something to deliver
+	quiet    []chan int64        // told when due is, when there is nothing else to deliver; each of capacity 1
+	due      int64               // when the next alarm is, in nanoseconds since 1970; MaxInt64: there is none
+}
+
+// mailbox is the letters for one target, by number, which is the order of their sending.
+type mailbox struct {
+	target uint64
+	mails  []*mail
+	held   string // why they are not delivered: "waits for the promise 7f"; empty: they are
+	inbox  bool   // the target is a thread, which looks into it by itself
+}
+
+// mail is a letter that waits.
+type mail struct {
+	number uint64
+	method string
+	target uint64
+	sender uint64
+	size   int      // bytes that its sender is charged
+	row    *element // its newest; nil: it is in the store only
+	sent   *sent    // nil: it was sent before the world was opened
+}
+
+// account is what waits at one sender.
+type account struct{ letters, bytes int }
+
+const (
+	maxLetters     = 10_000   // that may wait at one sender
+	maxLetterBytes = 16 << 20 // of letters that may wait at one sender
+)
+
+func (a account) full() bool { return a.letters >= maxLetters || a.bytes >= maxLetterBytes }
+
+// sent is a letter of this opening with its promise, which is a latent object: it has a
+// number, and becomes an object when somebody stores a Ref to it or gives it a Then. Most
+// promises are ignored or awaited by Go code, and leave nothing on the disk.
+//
+// It is one allocation. Whoever holds the promise holds h, and thereby all of it.
+type sent struct {
+	mail    mail
+	h       handle
+	latent  version // that h begins with; its state is this sent
+	element element // the letter
+	outcome atomic.Pointer[settled]
+	seen    atomic.Bool // somebody has asked for the outcome, or for being told
+}
+
+// settled is what a latent promise came to.
+type settled struct {
+	reply caps.Reply
+	err   error
+	group *group // what the outcome rests on; nil: it is durable
+}
+
+// latentOf returns the letter whose latent promise h is, or nil.
+func latentOf(h *handle) *sent {
+	if v := h.cur.Load(); v != nil && v.kind == h.vat.latent {
+		return (*sent)(v.state)
+	}
+	return nil
+}
+
+// charge is done when a letter is sent, and taken back when its turn is undone.
+func (m *mailroom) charge(sender uint64, letters, bytes int) {
+	a := m.accounts[sender]
+	a.letters += letters
+	a.bytes += bytes
+	if a == (account{}) {
+		delete(m.accounts, sender)
+	} else {
+		m.accounts[sender] = a
+	}
+	if sender == 0 && m.free != nil && !a.full() {
+		close(m.free)
+		m.free = nil
+	}
+}
+
+// addMail puts a letter into its mailbox.
+func (v *vat) addMail(ml *mail) {
+	m := &v.mail
+	b := m.boxes[ml.target]
+	if b == nil {
+		b = &mailbox{target: ml.target}
+		m.boxes[ml.target] = b
+		m.ready = append(m.ready, b)
+	}
+	if b.inbox && b.held != "" { // it may be what the thread waits for
+		b.held = ""
+		m.ready = append(m.ready, b)
+	}
+	if n := len(b.mails); n == 0 || b.mails[n-1].number < ml.number {
+		b.mails = append(b.mails, ml)
+		return
+	}
+	i, _ := slices.BinarySearchFunc(b.mails, ml.number, func(o *mail, n uint64) int { return cmp.Compare(o.number, n) })
+	b.mails = slices.Insert(b.mails, i, ml)
+}
+
+// removeMail takes a letter out of the mailbox of target.
+func (v *vat) removeMail(target uint64, ml *mail) {
+	m := &v.mail
+	b := m.boxes[target]
+	if b == nil {
+		return
+	}
+	if len(b.mails) > 0 && b.mails[0] == ml {
+		b.mails[0] = nil
+		b.mails = b.mails[1:]
+	} else if i := slices.Index(b.mails, ml); i >= 0 {
+		b.mails = slices.Delete(b.mails, i, i+1)
+	}
+	if len(b.mails) == 0 {
+		delete(m.boxes, target)
+		m.unready(b)
+	} else if len(m.ready) > 1 && m.ready[0] == b {
+		m.rotate(b)
+	}
+}
+
+// unready takes b out of those that are served.
+func (m *mailroom) unready(b *mailbox) {
+	if len(m.ready) > 0 && m.ready[0] == b {
+		m.ready[0] = nil
+		m.ready = m.ready[1:]
+	} else if i := slices.Index(m.ready, b); i >= 0 {
+		m.ready = slices.Delete(m.ready, i, i+1)
+	}
+}
+
+// rotate puts b behind the others that are served.
+func (m *mailroom) rotate(b *mailbox) {
+	if b != nil && b.held == "" {
+		m.unready(b)
+		m.ready = append(m.ready, b)
+	}
+}
+
+// release lets the letters for target be delivered again.
+func (v *vat) release(target uint64) {
+	if b := v.mail.boxes[target]; b != nil && b.held != "" {
+		b.held = ""
+		v.mail.ready = append(v.mail.ready, b)
+		v.wake(v.mail.kick)
+	}
+}
+
+// loadMail builds the mailroom from what is durable; with the writer's lock held, or before
+// anybody else is there. Letters that were in memory keep their promises.
+func (v *vat) loadMail() error {
+	were := map[uint64]*sent{}
+	for _, b := range v.mail.boxes {
+		for _, ml := range b.mails {
+			if ml.sent != nil {
+				were[ml.number] = ml.sent
+			}
+		}
+	}
+	m := &v.mail
+	m.boxes, m.accounts, m.ready = map[uint64]*mailbox{}, map[uint64]account{}, nil
+	s := v.store.Snapshot()
+	defer s.Release()
+	first, _ := objstore.ElementRange(v.activityOID())
+	m.due = math.MaxInt64
+	err := s.Scan(first+"a", first+"b", func(key objstore.Key, _ objstore.Record) bool {
+		due, _, _ := parseNumbers(string(key[len(first)+1:]))
+		m.due = int64(due)
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	lo, hi := first+"m", first+"n"
+	return s.Scan(lo, hi, func(key objstore.Key, rec objstore.Record) bool {
+		target, number, ok := parseNumbers(string(key[len(first)+1:]))
+		if !ok {
+			v.rt.log.Error("damaged: the key of a letter is none; it is not delivered", "key", string(key))
+			return true
+		}
+		ml := &mail{}
+		if s := were[number]; s != nil {
+			ml = &s.mail
+		}
+		row := element{key: key, rec: rec, kind: v.activityKind}
+		ml.number, ml.target, ml.size, ml.row = number, target, row.bytes(), nil
+		if l, err := parseLetter(number, rec); err == nil {
+			ml.sender, ml.method = l.sender, l.method
+		}
+		m.charge(ml.sender, 1, ml.size)
+		v.addMail(ml)
+		return true
+	})
+}
+
+// parseNumbers reads the two numbers of a key.
+func parseNumbers(s string) (a, b uint64, ok bool) {
+	if len(s) != 16 {
+		return 0, 0, false
+	}
+	return bigEndian(s[:8]), bigEndian(s[8:]), true
+}
+
+func bigEndian(s string) (n uint64) {
+	for i := range len(s) {
+		n = n<<8 | uint64(s[i])
+	}
+	return n
+}
+
+// programMaySend waits until the program's own letters are few enough.
+func (v *vat) programMaySend(ctx context.Context, op string) error {
+	for {
+		if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+			return notStarted(op, err)
+		}
+		if !v.mail.accounts[0].full() || v.failed.Load() != nil {
+			v.w.unlock()
+			return nil
+		}
+		if v.mail.free == nil {
+			v.mail.free = make(chan struct{})
+		}
+		free := v.mail.free
+		v.w.unlock()
+		select {
+		case <-free:
+		case <-v.closing:
+			return stoppedError(op, ErrClosed)
+		case <-ctx.Done():
+			return &caps.Error{Op: op, Code: caps.ErrOverloaded, Cause: caps.CauseOf(ctx.Err()), Text: "overloaded: as many messages of this program wait as may, and it was not sent"}
+		}
+	}
+}

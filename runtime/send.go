@@ -1,0 +1,271 @@
+package sturdy
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// turning and looking are what caps finds under TurnKey in a write turn and in a read turn.
+type (
+	turning struct{ t *WriteTurn }
+	looking struct{ t *ReadTurn }
+)
+
+// MayCall refuses what is not of this world.
+func (o turning) MayCall(r caps.Ref) error { return o.t.r.mayCall(r) }
+
+// MayCall refuses what is not of this world.
+func (o looking) MayCall(r caps.Ref) error { return o.t.mayCall(r) }
+
+// Post sends when the turn commits.
+func (o turning) Post(m caps.Message) caps.Ref {
+	o.t.r.check()
+	o.t.r.depth++ // see openColl
+	s, err := o.t.post(m)
+	if err != nil {
+		panic(unwind{sendError(m, err)})
+	}
+	o.t.r.depth--
+	return o.t.r.vat.rt.ref(&s.h, caps.Full())
+}
+
+// Post fails: from a read turn nothing can start.
+func (o looking) Post(m caps.Message) caps.Ref {
+	o.t.check()
+	panic(unwind{&caps.Error{Op: m.Method, Object: m.To.String(), Code: caps.ErrNoRight, Text: "this is a read turn, from which no send can start"}})
+}
+
+// Post sends from outside of turns.
+func (h *handle) Post(ctx context.Context, m caps.Message) caps.Ref {
+	v, op := h.vat, "send "+m.Method
+	var s *sent
+	err := v.programMaySend(ctx, op)
+	if err == nil {
+		err = v.rt.update(ctx, op, func(t *WriteTurn) (err error) {
+			s, err = t.post(m)
+			return err
+		})
+	}
+	switch {
+	case err == nil:
+	case s != nil && ctx.Err() != nil: // it is under way, and only the caller has stopped waiting
+	default:
+		s = &sent{}
+		v.makeLatent(s, 0)
+		s.outcome.Store(&settled{err: sendError(m, err)})
+	}
+	return v.rt.ref(&s.h, caps.Full())
+}
+
+// makeLatent makes s a latent promise.
+func (v *vat) makeLatent(s *sent, number uint64) {
+	s.h.oid, s.h.vat = objstore.OID{Vat: v.id, N: number}, v
+	s.latent.kind, s.latent.state = v.latent, unsafe.Pointer(s)
+	s.h.cur.Store(&s.latent)
+}
+
+// post makes a letter of m. It goes into its mailbox when the turn commits.
+func (t *WriteTurn) post(m caps.Message) (*sent, error) {
+	v := t.r.vat
+	l, err := t.letter(m)
+	if err != nil {
+		return nil, err
+	}
+	if a := v.mail.accounts[l.sender]; a.full() {
+		return nil, &caps.Error{Code: caps.ErrOverloaded, Text: fmt.Sprintf("overloaded: %d messages, %d bytes, of this sender wait to be delivered already; the turn is undone", a.letters, a.bytes)}
+	}
+	return t.enqueue(l), nil
+}
+
+// letter is m as it is stored, with a number of its own.
+func (t *WriteTurn) letter(m caps.Message) (l letter, err error) {
+	v := t.r.vat
+	if err := t.sendable(m); err != nil {
+		return l, err
+	}
+	if t.r.self != nil {
+		l.sender = t.r.self.oid.N
+	}
+	l.number, l.opening, l.at, l.method, l.body = v.next, v.rt.incarnation, t.Now().UnixNano(), m.Method, m.Body
+	v.next++
+	l.slots = make([]objstore.Slot, 0, 1+len(m.Slots))
+	l.slots = v.rt.slots(append(l.slots, v.rt.slot(m.To)), m.Slots)
+	return l, nil
+}
+
+// enqueue stores l, which nobody has yet, and charges its sender.
+func (t *WriteTurn) enqueue(l letter) *sent {
+	v, s := t.r.vat, &sent{}
+	v.makeLatent(s, l.number)
+	s.element = element{key: v.letterKey(l.to(), l.number), rec: l.record()}
+	s.mail = mail{number: l.number, method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
+	t.change(&s.element)
+	v.mail.charge(l.sender, 1, s.mail.size)
+	t.rare().sent = append(t.rare().sent, placed{l.to(), &s.mail, &s.element})
+	return s
+}
+
+// placed is a letter and where it stands once the turn has committed.
+type placed struct {
+	target uint64
+	mail   *mail
+	row    *element
+}
+
+// row is the row of a letter as this turn sees it; nil: it is in the store only.
+func (t *WriteTurn) row(ml *mail) *element {
+	row := ml.row
+	if t.seldom != nil {
+		for _, ps := range [][]placed{t.seldom.sent, t.seldom.rows} {
+			for _, p := range ps {
+				if p.mail == ml {
+					row = p.row
+				}
+			}
+		}
+	}
+	return row
+}
+
+// rowOf is the record of a letter that waits in its mailbox.
+func (t *WriteTurn) rowOf(ml *mail) (objstore.Record, error) {
+	if row := t.row(ml); row != nil {
+		return row.rec, nil
+	}
+	rec, ok := t.r.element(t.r.vat.rt.activity, activityElem('m', ml.target, ml.number))
+	if !ok {
+		return rec, &caps.Error{Code: caps.ErrDamaged, Text: fmt.Sprintf("damaged: letter %x is not where it was", ml.number)}
+	}
+	return rec, nil
+}
+
+// sendable reports why m cannot be sent.
+func (t *WriteTurn) sendable(m caps.Message) error {
+	if m.To.IsNull() {
+		return &caps.Error{Code: caps.ErrNull, Text: "null reference (the zero caps.Ref). Was the field ever set?"}
+	}
+	if err := m.Err(); err != nil {
+		return err
+	}
+	h, a, ok := t.r.vat.rt.open(m.To)
+	switch {
+	case !ok || h.vat != t.r.vat:
+		return &caps.Error{Code: caps.ErrWouldBlock, Text: m.To.String() + " is not of this world, and there is no way to it"}
+	case a.Deep:
+		return &caps.Error{Code: caps.ErrNoRight, Text: "a reference that only reads, " + m.To.String() + ", cannot be sent to"}
+	case len(m.Body) > maxMessage || len(m.Slots) > maxSlots:
+		return tooLarge("an argument of %d bytes and %d references; the limits are %d and %d", len(m.Body), len(m.Slots), maxMessage, maxSlots)
+	}
+	if err := t.storable(m.To); err != nil {
+		return err
+	}
+	for _, r := range m.Slots {
+		if err := t.storable(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendError says what could not be sent, and to whom.
+func sendError(m caps.Message, err error) error {
+	e, ok := err.(*caps.Error)
+	if !ok {
+		return &caps.Error{Op: "send " + m.Method, Object: m.To.String(), Code: caps.ErrFailed, Text: err.Error()}
+	}
+	c := *e
+	if c.Op == "" {
+		c.Op = "send " + m.Method
+	}
+	if c.Object == "" {
+		c.Object = m.To.String()
+	}
+	return &c
+}
+
+func (v *vat) activityOID() objstore.OID { return objstore.OID{Vat: v.id, N: activityNumber} }
+
+// letterKey is the key of a letter that waits to be delivered. Its references are not listed
+// in the index of references: it is not for long that it has them, and two rows for each
+// would be half of what a send costs.
+func (v *vat) letterKey(target, number uint64) objstore.Key {
+	return objstore.ElementKey(v.activityOID(), activityElem('m', target, number))
+}
+
+// dropLetter removes the row of a letter that waits for target. What was sent since the last
+// group was cut stands nowhere but in the young layer, and leaves no trace of itself.
+func (t *WriteTurn) dropLetter(target uint64, ml *mail) {
+	v := t.r.vat
+	key := v.letterKey(target, ml.number)
+	gone := &element{key: key, dead: true}
+	if ml.number < v.cutNext {
+		t.change(gone)
+	} else {
+		t.elems = append(t.elems, change{gone, v.young.remove(key)})
+	}
+	t.rare().taken = append(t.rare().taken, placed{target: target, mail: ml})
+}
+
+// mailed makes the mailroom what the turn has made of it; with the turn committed.
+func (v *vat) mailed(r *seldom) {
+	for _, p := range r.taken {
+		v.mail.charge(p.mail.sender, -1, -p.mail.size)
+		v.removeMail(p.target, p.mail)
+	}
+	for _, p := range r.rows {
+		p.mail.row = p.row
+	}
+	for _, p := range r.sent {
+		p.mail.target, p.mail.row = p.target, p.row
+		v.addMail(p.mail)
+	}
+	for _, n := range r.released {
+		v.release(n)
+	}
+	for _, n := range r.wakes {
+		v.rt.wakeThread(n)
+	}
+	for _, n := range r.interrupts {
+		v.rt.interrupt(n)
+	}
+	if len(r.concluded)+len(r.resolved) > 0 {
+		v.tellAwaits(r)
+	}
+	if r.rung {
+		v.mail.due = r.nextDue
+	}
+	for _, due := range r.alarms {
+		v.mail.due = min(v.mail.due, due)
+	}
+	if len(r.sent)+len(r.alarms) > 0 {
+		v.wake(v.mail.kick)
+	}
+}
+
+// tellAwaits settles latent promises, and wakes who waits for any.
+func (v *vat) tellAwaits(r *seldom) {
+	g := v.pending()
+	for i := range r.concluded {
+		c := &r.concluded[i]
+		c.is.group = g
+		c.sent.outcome.Store(&c.is)
+		waited := v.rt.awaits.notify(c.sent.mail.number, g)
+		if c.is.err != nil && !waited && !c.sent.seen.Load() {
+			v.rt.unseen.add(c.sent, v.rt.clock())
+		}
+	}
+	for _, n := range r.resolved {
+		v.rt.awaits.notify(n, g)
+	}
+}
+
+// unmailed takes back what an undone turn has charged.
+func (v *vat) unmailed(r *seldom) {
+	for _, p := range r.sent {
+		v.mail.charge(p.mail.sender, -1, -p.mail.size)
+	}
+}

@@ -1,0 +1,250 @@
+package sturdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// memo is what is recorded of a step.
+type memo struct {
+	State stepState
+	At    int64 // when it came to State, in nanoseconds since 1970
+	Tries int64
+	Until int64  // when a wait is over; 0: it is not, by itself
+	Body  []byte // of the result
+	Slots []caps.Ref
+	Err   *caps.Error
+}
+
+type stepState string
+
+const (
+	stepBegun   stepState = "begun"
+	stepWaits   stepState = "waits"
+	stepDone    stepState = "done"
+	stepFailed  stepState = "failed"
+	stepDropped stepState = "" // as if it had never been
+)
+
+// over reports whether the step is not done again.
+func (m memo) over() bool { return m.State == stepDone || m.State == stepFailed }
+
+// recall reads what the thread has done.
+func (s *strand) recall(t *ReadTurn) error {
+	clear(s.memos)
+	clear(s.rounds)
+	et := elemTypeOf[memo](s.rt)
+	t.scan(s.h, "l", "t", func(elem string, rec objstore.Record) bool {
+		if elem[0] == 's' {
+			s.memos[elem[1:]] = decodeElement[memo](s.rt, et, rec, caps.Full())
+		} else {
+			s.rounds[elem[1:]] = bigEndian(string(rec.Body))
+		}
+		return true
+	})
+	return nil
+}
+
+// record writes what came of a step. Only when the turn has committed is it also in memos.
+func (t *WriteTurn) record(s *strand, path string, m memo) {
+	rt := t.r.vat.rt
+	m.At = t.Now().UnixNano()
+	t.change(&element{
+		key: objstore.ElementKey(s.h.oid, "s"+path), kind: rt.bound(rt.threads.def).no,
+		rec: encodeElement(t, elemTypeOf[memo](rt), m, caps.Full()),
+	})
+}
+
+// begin is how every step begins: its path, and what is recorded of it. The n-th use of a
+// name in one scope is a step of its own.
+func (s *strand) begin(name string) (path string, m memo) {
+	if s.leaving {
+		s.leave()
+	}
+	path = s.scope + escapeStep(name)
+	s.used[path]++
+	if n := s.used[path]; n > 1 {
+		path += "#" + strconv.Itoa(n)
+	}
+	return path, s.memos[path]
+}
+
+// escapeStep keeps names apart from the signs that paths are made with.
+func escapeStep(name string) string {
+	return strings.NewReplacer("%", "%25", "/", "%2f", "#", "%23").Replace(name)
+}
+
+// attempt is one turn of a step that is not over: fn, unless the thread is to be canceled;
+// then the step fails with that, once.
+func (s *strand) attempt(path string, fn func(t *WriteTurn, m memo) (memo, error)) (m memo, err error) {
+	err = s.update(path, func(t *WriteTurn, was *thread) (err error) {
+		m = s.memos[path]
+		if was.Cancel != "" && !was.Noticed {
+			st, err := t.threadAt(s.h)
+			if err != nil {
+				return err
+			}
+			st.Noticed = true
+			s.resumed(t, m)
+			m = memo{State: stepFailed, Tries: m.Tries, Err: &caps.Error{Op: s.op, Object: s.h.name(), Code: ErrCanceled, Text: "canceled: " + st.Cancel}}
+			t.record(s, path, m)
+			return nil
+		}
+		if m, err = fn(t, m); err == nil && m.State != stepDropped {
+			t.record(s, path, m)
+		}
+		return err
+	})
+	if err == nil && m.State != stepDropped {
+		s.memos[path] = m
+	}
+	return m, err
+}
+
+// failed records that a step came to err.
+func (s *strand) failed(path string, failure error) error {
+	e := plain(failure)
+	if e.Op == "" {
+		e.Op, e.Object = s.op, s.h.name()
+	}
+	m, err := s.attempt(path, func(t *WriteTurn, m memo) (memo, error) {
+		s.resumed(t, m)
+		return memo{State: stepFailed, Tries: m.Tries, Err: e}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return m.Err
+}
+
+// turn is a step that is a turn.
+func (s *strand) turn(name string, fn func(*WriteTurn) error) error {
+	path, m := s.begin(name)
+	if m.over() {
+		return m.failure()
+	}
+	var failure error
+	m, err := s.attempt(path, func(t *WriteTurn, m memo) (memo, error) {
+		if failure = fn(t); failure != nil {
+			return m, errStep
+		}
+		return memo{State: stepDone, Tries: m.Tries + 1}, nil
+	})
+	switch {
+	case errors.Is(err, errStep):
+		return s.failed(path, failure)
+	case err != nil:
+		return s.failed(path, err)
+	}
+	return m.failure()
+}
+
+// failure is the error that a step came to. It is an untyped nil if it did not fail.
+func (m memo) failure() error {
+	if m.State == stepFailed && m.Err != nil {
+		return m.Err
+	}
+	return nil
+}
+
+// Step is the step name, done outside of turns: a request to another service, a file. fn runs
+// until it has returned once and that is recorded, so a crash may run it twice; Key(ctx) is
+// the same each time, for the other side to know it by. Its error is recorded like a result:
+// to try again, wait and use another step. What the thread did before is on disk when fn
+// runs. When the host closes or the thread is canceled, ctx ends.
+func Step[S, R any](th *Thread[S], name string, fn func(ctx context.Context) (R, error)) (R, error) {
+	var r R
+	codec, err := caps.CodecFor(reflect.TypeFor[R]())
+	if err != nil {
+		return r, err
+	}
+	reply, err := th.s.step(name, func(ctx context.Context) (caps.Reply, error) {
+		r, err := fn(ctx)
+		if err != nil {
+			return caps.Reply{}, err
+		}
+		p := unsafe.Pointer(&r)
+		if _, err := codec.Seal(p); err != nil {
+			return caps.Reply{}, err
+		}
+		body, slots := codec.Append(nil, nil, p)
+		return caps.Reply{Body: body, Slots: slots}, nil
+	})
+	if err == nil {
+		err = codec.Load(unsafe.Pointer(&r), reply.Body, reply.Slots)
+	}
+	return r, err
+}
+
+// step is Step without types.
+func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error)) (reply caps.Reply, err error) {
+	path, m := s.begin(name)
+	if m.over() {
+		return caps.Reply{Body: m.Body, Slots: m.Slots}, m.failure()
+	}
+	m, err = s.attempt(path, func(_ *WriteTurn, m memo) (memo, error) {
+		return memo{State: stepBegun, Tries: m.Tries + 1}, nil
+	})
+	if err == nil {
+		err = m.failure()
+	}
+	if err != nil {
+		return reply, err
+	}
+	if err := s.rt.Sync(context.Background()); err != nil {
+		s.leave() // what it did before may be lost, so it must not act on it
+	}
+	reply, err = s.outsideTurns(path, fn)
+	if err != nil {
+		return reply, s.failed(path, err)
+	}
+	m, err = s.attempt(path, func(_ *WriteTurn, m memo) (memo, error) {
+		return memo{State: stepDone, Tries: m.Tries, Body: reply.Body, Slots: reply.Slots}, nil
+	})
+	if err != nil {
+		return caps.Reply{}, s.failed(path, err)
+	}
+	return reply, m.failure()
+}
+
+// outsideTurns runs fn with a context that ends when the thread must.
+func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply, error)) (caps.Reply, error) {
+	key := fmt.Sprintf("%s/%x/%s", s.rt.worldID, s.h.oid.N, path)
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stepKey{}, key))
+	defer cancel()
+	m := &s.rt.strands
+	m.mu.Lock()
+	s.cancel, s.outside = cancel, true
+	if m.closing {
+		cancel()
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		s.cancel, s.outside = nil, false
+		closing := m.closing
+		m.mu.Unlock()
+		if closing {
+			s.leave()
+		}
+	}()
+	return fn(ctx)
+}
+
+// stepKey finds the key of a step in its context.
+type stepKey struct{}
+
+// Key is the idempotency key of the step that ctx belongs to: the same for each attempt, and
+// no other step's, in this world or another. Empty outside of steps.
+func Key(ctx context.Context) string {
+	key, _ := ctx.Value(stepKey{}).(string)
+	return key
+}

@@ -1,0 +1,396 @@
+package sturdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// strand is a thread while it has a goroutine. What is not marked otherwise belongs to that
+// goroutine.
+type strand struct {
+	rt      *Runtime
+	h       *handle  // the thread
+	of      *handle  // the object that it runs on
+	ref     caps.Ref // the same, as the thread holds it
+	program func(*strand) error
+	op      string // for errors: "shop.example/order.fulfil"
+	memos   map[string]memo
+	used    map[string]int // how often each name was used in this run
+	rounds  map[string]uint64
+	scope   string // of the round of the loops that it is in
+	epoch   uint64 // of strands, when it began
+	leaving bool   // its goroutine is ending
+
+	wake chan struct{} // capacity 1
+
+	// What follows is guarded by strands.mu.
+	idle    bool               // it waits
+	again   bool               // it is to be started again when it has left
+	outside bool               // it runs a Step, which nothing can end
+	cancel  context.CancelFunc // of the Step that it runs
+}
+
+// strands are the threads of a world that have a goroutine.
+type strands struct {
+	mu      sync.Mutex
+	quiet   sync.Cond // on mu: a strand has left
+	by      map[uint64]*strand
+	busy    int // strands that are not idle
+	closing bool
+	epoch   atomic.Uint64 // counts rollbacks: what a strand remembers may never have been
+}
+
+// residence is how long a thread that waits keeps its goroutine.
+const residence = 10 * time.Second
+
+// wakeThread lets the thread n go on, with a goroutine if it has none.
+func (rt *Runtime) wakeThread(n uint64) {
+	m := &rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closing {
+		return
+	}
+	s := m.by[n]
+	if s == nil {
+		m.start(rt, n)
+		return
+	}
+	if s.idle {
+		s.idle = false
+		m.busy++
+	}
+	s.again = true // in case it is just leaving
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// allIdle reports whether no thread runs.
+func (m *strands) allIdle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.busy == 0
+}
+
+// start begins a strand; with mu held.
+func (m *strands) start(rt *Runtime, n uint64) {
+	s := &strand{
+		rt: rt, h: rt.vat.handleOf(n), wake: make(chan struct{}, 1), epoch: m.epoch.Load(),
+		memos: map[string]memo{}, used: map[string]int{}, rounds: map[string]uint64{},
+	}
+	m.by[n] = s
+	m.busy++
+	go s.main()
+}
+
+// startThreads starts the threads that could run, when a world opens or after a rollback.
+func (rt *Runtime) startThreads() error {
+	v := rt.vat
+	s := v.snaps.acquire(&v.snaps.durable)
+	defer v.snaps.release(s)
+	first, _ := objstore.ElementRange(v.activityOID())
+	return s.store.Scan(first+"r", first+"s", func(key objstore.Key, _ objstore.Record) bool {
+		rt.wakeThread(bigEndian(string(key[len(first)+1:])))
+		return true
+	})
+}
+
+// loseThreads makes every strand begin anew: a rollback has taken back what they rely on.
+func (rt *Runtime) loseThreads() {
+	m := &rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch.Add(1)
+	for _, s := range m.by {
+		s.again = true
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// closeThreads ends every goroutine of a thread but those that are in a Step, which get their
+// context canceled and end when it returns.
+func (rt *Runtime) closeThreads() {
+	m := &rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closing = true
+	for _, s := range m.by {
+		if s.cancel != nil {
+			s.cancel()
+		}
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+	for m.resident() > 0 {
+		m.quiet.Wait()
+	}
+}
+
+func (m *strands) resident() (n int) {
+	for _, s := range m.by {
+		if !s.outside {
+			n++
+		}
+	}
+	return n
+}
+
+// interrupt ends the Step that the thread n is in, if it is in one.
+func (rt *Runtime) interrupt(n uint64) {
+	m := &rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.by[n]; s != nil && s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// main is the goroutine.
+func (s *strand) main() {
+	defer s.left()
+	returned := false
+	var err error
+	defer func() {
+		switch p := recover(); {
+		case p != nil:
+			s.park(s.panicked(p), string(debug.Stack()))
+		case returned:
+			s.finish(err)
+		}
+	}()
+	if err = s.load(); err == nil {
+		err = s.program(s)
+	}
+	returned = true
+}
+
+func (s *strand) panicked(p any) error {
+	if u, ok := p.(unwind); ok {
+		return u.err
+	}
+	return &caps.Error{Op: s.op, Object: s.h.name(), Code: caps.ErrPanicked, Text: fmt.Sprintf("the thread's program panicked: %v", p)}
+}
+
+// left is the last thing that the goroutine does.
+func (s *strand) left() {
+	m := &s.rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !s.idle {
+		m.busy--
+	}
+	delete(m.by, s.h.oid.N)
+	if s.again && !m.closing {
+		m.start(s.rt, s.h.oid.N)
+	}
+	m.quiet.Broadcast()
+	s.rt.vat.wake(s.rt.vat.mail.kick) // for who waits until nothing runs
+}
+
+// leave ends the goroutine; the thread stays as it is recorded.
+func (s *strand) leave() {
+	m := &s.rt.strands
+	m.mu.Lock()
+	s.again = s.again || s.epoch != m.epoch.Load()
+	m.mu.Unlock()
+	s.leaving = true
+	goruntime.Goexit()
+}
+
+// Why a turn of a thread is undone, and its goroutine ends.
+var (
+	errLeave = errors.New("the thread is paused, has ended, or begins anew")
+	errStep  = errors.New("the step failed")
+)
+
+// load reads what the thread is and has done.
+func (s *strand) load() error {
+	var failed error
+	err := s.rt.View(Relaxed(context.Background()), func(t *ReadTurn) error {
+		failed = nil
+		st, err := t.threadState(s.h)
+		if err != nil {
+			return err
+		}
+		if st.Paused || st.ended() || st.State == ThreadParked {
+			return errLeave
+		}
+		s.ref = st.Of
+		s.of, _, _ = s.rt.open(st.Of)
+		s.op = s.rt.opOf(s.of, st.Method)
+		if s.program, failed = t.programOf(s.of, st); failed != nil {
+			return nil
+		}
+		return s.recall(t)
+	})
+	switch {
+	case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, caps.ErrGone):
+		s.leave()
+	case failed != nil:
+		return failed
+	}
+	return err
+}
+
+// programOf finds what the thread runs, if it may.
+func (t *ReadTurn) programOf(h *handle, st *thread) (func(*strand) error, error) {
+	v, err := t.state(h)
+	if err != nil {
+		return nil, err
+	}
+	_, a, _ := t.vat.rt.open(st.Of)
+	m, err := v.kind.find(h, a, st.Method)
+	if err == nil && a.Gate != nil {
+		err = t.granted(h, a.Gate, st.Method)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.program == nil {
+		return nil, &caps.Error{Op: m.op, Object: h.name(), Code: caps.ErrNoMethod, Text: "it is no program of a thread any more"}
+	}
+	return m.program, nil
+}
+
+// opOf names a method for errors.
+func (rt *Runtime) opOf(h *handle, method string) string {
+	if v := h.cur.Load(); v != nil && v.kind.name != "" {
+		return v.kind.name + "." + method
+	}
+	return method
+}
+
+// update runs fn as a write turn of the thread, unless it is paused or has ended. Nobody
+// waits for the disk: the next step may build on this one.
+func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
+	if s.leaving {
+		goruntime.Goexit()
+	}
+	for {
+		err := s.rt.update(Relaxed(context.Background()), s.op+" "+name, func(t *WriteTurn) error {
+			t.strand = s
+			st, err := t.r.threadState(s.h)
+			if err != nil {
+				return err
+			}
+			if st.Paused || st.ended() || st.State == ThreadParked || s.epoch != s.rt.strands.epoch.Load() {
+				return errLeave
+			}
+			return fn(t, st)
+		})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, ErrStopped):
+			s.leave()
+		case !errors.Is(err, ErrDiskFull):
+			return err
+		}
+		s.pause(time.Second) // until there is room
+	}
+}
+
+// pause waits a while, or until the thread has to go on.
+func (s *strand) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	}
+}
+
+func (s *strand) view(fn func(*ReadTurn) error) error {
+	if s.leaving {
+		goruntime.Goexit()
+	}
+	err := s.rt.View(Relaxed(context.Background()), fn)
+	if errors.Is(err, ErrClosed) {
+		s.leave()
+	}
+	return err
+}
+
+// finish is the end of a program that returned.
+func (s *strand) finish(err error) {
+	if err != nil && !errors.Is(err, ErrCanceled) {
+		s.park(err, "")
+		return
+	}
+	_ = s.update("end", func(t *WriteTurn, st *thread) error { return s.end(t, st.Noticed) })
+}
+
+// end is the end of the thread.
+func (s *strand) end(t *WriteTurn, canceled bool) error {
+	st, err := t.threadAt(s.h)
+	if err != nil {
+		return err
+	}
+	st.set(ThreadDone, t.Now())
+	if canceled {
+		st.set(ThreadCanceled, t.Now())
+	}
+	t.endThread(s.h)
+	return nil
+}
+
+// endThread takes h out of the lists, and tells who waits for its end.
+func (t *WriteTurn) endThread(h *handle) {
+	n := h.oid.N
+	t.change(&element{key: objstore.ElementKey(t.r.vat.activityOID(), activityElem('p', n)), dead: true})
+	t.runnable(n, false)
+	t.rare().resolved = append(t.rare().resolved, n)
+	t.rare().released = append(t.rare().released, n) // what was sent to it has to be told
+}
+
+// park stops the thread where its program failed, and tells its parent.
+func (s *strand) park(failure error, stack string) {
+	failed := plain(failure)
+	if failed.Op == "" {
+		failed.Op, failed.Object = s.op, s.h.name()
+	}
+	if len(stack) > maxStack {
+		stack = stack[:maxStack]
+	}
+	_ = s.update("park", func(t *WriteTurn, was *thread) error {
+		if was.Cancel != "" && was.Noticed {
+			st, err := t.threadAt(s.h)
+			if err != nil {
+				return err
+			}
+			st.set(ThreadCanceled, t.Now())
+			st.Err = failed
+			t.endThread(s.h)
+			return nil
+		}
+		st, err := t.threadAt(s.h)
+		if err != nil {
+			return err
+		}
+		st.set(ThreadParked, t.Now())
+		st.Err, st.Stack = failed, stack
+		t.runnable(s.h.oid.N, false)
+		t.rare().resolved = append(t.rare().resolved, s.h.oid.N)
+		return t.tellParent(s.h, st)
+	})
+	s.rt.log.Error("a thread is parked: its program failed; look at it, and resume or cancel it", "thread", s.h.name(), "program", s.op, "err", failed)
+}
+
+// maxStack is how much of a stack is kept.
+const maxStack = 16 << 10

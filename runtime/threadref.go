@@ -1,0 +1,307 @@
+package sturdy
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// ThreadRef is a capability to a thread. Sending it messages needs only that the Ref is not
+// deep; they wait until the thread receives them.
+type ThreadRef struct{ caps.Ref }
+
+// ThreadInfo is what a thread is doing.
+type ThreadInfo struct {
+	ID      string
+	Object  string // kind and short ID of the object that it runs on
+	Program string // the action: "fulfil"
+	State   ThreadState
+	Paused  bool
+	Cancel  string      // why it is to end; empty: it is not
+	Step    string      // that it waits in
+	Waits   string      // for what: "message approve", "time"
+	Until   time.Time   // when the wait is over by itself; zero: never
+	At      string      // file and line of the program where it waits
+	Since   time.Time   // when State came to be
+	Born    time.Time   // when it was spawned
+	Parent  string      // ID of the thread that spawned it; empty: none did
+	Mail    int64       // messages that it has not received yet
+	Error   *caps.Error // why it is parked
+	Stack   string      // of the panic that parked it
+	Place   string      // where it stands among the others: what a page goes on behind
+}
+
+// StepInfo is what is recorded of a step.
+type StepInfo struct {
+	Name   string // with the rounds of the loops around it: "inbox/7/charge"
+	State  string // begun, waits, done, failed
+	At     time.Time
+	Tries  int64
+	Until  time.Time // when its wait is over; zero: not by itself
+	Result string    // as text, or the error
+}
+
+// ChildFailed is sent to the thread that spawned another when that is parked.
+const ChildFailed caps.Command[ThreadInfo] = "child failed"
+
+// What can be asked of a thread.
+const (
+	threadPause  caps.Action                       = "pause"
+	threadResume caps.Action                       = "resume"
+	threadCancel caps.Command[string]              = "cancel"
+	threadInfo   caps.Query[ThreadInfo]            = "info"
+	threadSteps  caps.Method[pageOf, []StepInfo]   = "steps"
+	askThreads   caps.Method[pageOf, []ThreadInfo] = "threads"
+)
+
+func newThreadKind() *KindOf[thread] {
+	return Define("sturdy/thread",
+		Action(threadPause, (*thread).pause),
+		Action(threadResume, (*thread).resume),
+		Command(threadCancel, (*thread).cancel),
+		Query(threadInfo, (*thread).info),
+		Method(threadSteps, (*thread).steps),
+	)
+}
+
+// Pause stops the thread at its next step, or where it waits, until it is resumed. It needs w.
+func (r ThreadRef) Pause(ctx context.Context) error { return threadPause.Call(ctx, r.Ref) }
+
+// Resume lets a paused thread go on, and starts a parked one again; the steps that failed are
+// tried again then. It needs w.
+func (r ThreadRef) Resume(ctx context.Context) error { return threadResume.Call(ctx, r.Ref) }
+
+// Cancel asks the thread to end: the step that it is in, or comes to next, fails with
+// ErrCanceled, once; what it does then is undoing, and it ends. A parked thread ends at once.
+// It needs w.
+func (r ThreadRef) Cancel(ctx context.Context, why string) error {
+	return threadCancel.Call(ctx, r.Ref, why)
+}
+
+// Info returns what the thread is doing. It needs r.
+func (r ThreadRef) Info(ctx context.Context) (ThreadInfo, error) { return threadInfo.Call(ctx, r.Ref) }
+
+// Steps yields what is recorded of the thread's steps, by name. It needs r.
+func (r ThreadRef) Steps(ctx context.Context) iter.Seq2[StepInfo, error] {
+	return pages(ctx, r.Ref, threadSteps, func(s StepInfo) string { return fmt.Sprintf("%x", s.Name) })
+}
+
+// Wait returns when the thread has ended: nil, or ErrCanceled. A thread that is parked will not
+// end by itself: Wait returns the error that parked it. In a turn it is ErrWouldBlock. It
+// needs r.
+func (r ThreadRef) Wait(ctx context.Context) error {
+	if err := outsideTurns(ctx, "wait"); err != nil {
+		return err
+	}
+	rt, err := runtimeOf(r.Ref)
+	if err != nil {
+		return err
+	}
+	h, _, _ := rt.open(r.Ref)
+	news, done := rt.awaits.wait(h.oid.N)
+	defer done()
+	for {
+		info, err := r.Info(ctx)
+		switch {
+		case err != nil:
+			return err
+		case info.State == ThreadDone:
+			return nil
+		case info.State == ThreadCanceled:
+			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrCanceled, Text: "the thread was canceled: " + info.Cancel}
+		case info.State == ThreadParked:
+			return info.Error
+		}
+		select {
+		case g := <-news:
+			if err := rt.vat.learn(ctx, g); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrTimeout, Cause: caps.CauseOf(ended(ctx)), Text: "the thread has not ended: " + ended(ctx).Error()}
+		case <-rt.vat.closing:
+			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrClosed, Text: "the world was closed before the thread had ended"}
+		}
+	}
+}
+
+// Threads yields the threads that have not ended, oldest first. It needs r.
+func (a Activity) Threads(ctx context.Context) iter.Seq2[ThreadInfo, error] {
+	return pages(ctx, a.Ref, askThreads, func(i ThreadInfo) string { return i.Place })
+}
+
+func (st *thread) pause(*WriteTurn) error {
+	if st.ended() {
+		return endedError(st)
+	}
+	st.Paused = true
+	return nil
+}
+
+func (st *thread) resume(t *WriteTurn) error {
+	if st.ended() {
+		return endedError(st)
+	}
+	st.Paused = false
+	h := t.r.self
+	if st.State == ThreadParked {
+		st.set(ThreadRunning, t.Now())
+		t.forgetFailures(h)
+	}
+	t.startThread(h.oid.N)
+	return nil
+}
+
+func (st *thread) cancel(t *WriteTurn, why string) error {
+	h := t.r.self
+	switch {
+	case st.ended():
+		return endedError(st)
+	case st.Cancel != "":
+		return nil
+	}
+	if st.Cancel = why; why == "" {
+		st.Cancel = "no reason was given"
+	}
+	if st.State == ThreadParked {
+		failure := st.Err
+		st.set(ThreadCanceled, t.Now())
+		st.Err = failure
+		t.endThread(h)
+		return nil
+	}
+	t.startThread(h.oid.N)
+	t.rare().interrupts = append(t.rare().interrupts, h.oid.N)
+	return nil
+}
+
+func endedError(st *thread) error {
+	return &caps.Error{Code: caps.ErrGone, Text: "the thread has ended: " + string(st.State)}
+}
+
+// startThread makes the thread n run when the turn commits.
+func (t *WriteTurn) startThread(n uint64) {
+	t.runnable(n, true)
+	t.rare().wakes = append(t.rare().wakes, n)
+}
+
+// forgetFailures makes the steps of h that failed as if they had never been.
+func (t *WriteTurn) forgetFailures(h *handle) {
+	rt := t.r.vat.rt
+	et := elemTypeOf[memo](rt)
+	var failed []string
+	t.r.scan(h, "s", "t", func(elem string, rec objstore.Record) bool {
+		if decodeElement[memo](rt, et, rec, caps.Full()).State == stepFailed {
+			failed = append(failed, elem)
+		}
+		return true
+	})
+	for _, elem := range failed {
+		t.change(&element{key: objstore.ElementKey(h.oid, elem), dead: true, kind: rt.bound(rt.threads.def).no})
+	}
+}
+
+// tellParent sends the thread that spawned h what has become of it.
+func (t *WriteTurn) tellParent(h *handle, st *thread) error {
+	v := t.r.vat
+	if st.Parent.IsNull() || v.mail.accounts[h.oid.N].full() {
+		return nil
+	}
+	ph, _, _ := v.rt.open(st.Parent)
+	parent, err := t.r.threadState(ph)
+	if err != nil || parent.ended() {
+		return err
+	}
+	info, err := t.r.infoOf(h, st)
+	if err != nil {
+		return err
+	}
+	l, err := t.letter(ChildFailed.To(st.Parent, info))
+	if err != nil {
+		return err
+	}
+	l.sender = h.oid.N
+	t.enqueue(l)
+	return nil
+}
+
+func (st *thread) info(t *ReadTurn) (ThreadInfo, error) { return t.infoOf(t.self, st) }
+
+func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
+	of, _, _ := t.vat.rt.open(st.Of)
+	_, _ = t.state(of) // its name says its kind when it is loaded
+	info = ThreadInfo{
+		ID: strconv.FormatUint(h.oid.N, 16), Object: of.name(), Program: st.Method, State: st.State, Paused: st.Paused,
+		Cancel: st.Cancel, Step: st.Step, Waits: st.Waits, At: st.Place, Error: st.Err, Stack: st.Stack,
+		Since: time.Unix(0, st.Since).UTC(), Born: time.Unix(0, st.Born).UTC(),
+	}
+	if ph, _, ok := t.vat.rt.open(st.Parent); ok {
+		info.Parent = strconv.FormatUint(ph.oid.N, 16)
+	}
+	if st.State == ThreadWaiting {
+		if rec, ok := t.element(h, "s"+st.Step); ok {
+			if m := decodeElement[memo](t.vat.rt, elemTypeOf[memo](t.vat.rt), rec, caps.Full()); m.Until > 0 {
+				info.Until = time.Unix(0, m.Until).UTC()
+			}
+		}
+	}
+	box := activityElem('m', h.oid.N)
+	t.scan(t.vat.rt.activity, box, box+"\xff", func(string, objstore.Record) bool {
+		info.Mail++
+		return info.Mail < maxRows
+	})
+	return info, nil
+}
+
+func (st *thread) steps(t *ReadTurn, q pageOf) (infos []StepInfo, err error) {
+	rt := t.vat.rt
+	et := elemTypeOf[memo](rt)
+	err = t.page('s', q, func(_, elem string, rec objstore.Record) error {
+		m := decodeElement[memo](rt, et, rec, caps.Full())
+		info := StepInfo{Name: elem[1:], State: string(m.State), At: time.Unix(0, m.At).UTC(), Tries: m.Tries}
+		switch {
+		case m.Until > 0:
+			info.Until = time.Unix(0, m.Until).UTC()
+		case m.Err != nil:
+			info.Result = m.Err.Error()
+		case len(m.Body) > 0:
+			info.Result = showResult(rt, m)
+		}
+		infos = append(infos, info)
+		return nil
+	})
+	return infos, err
+}
+
+// showResult prints what a step returned, not more than fits a line.
+func showResult(rt *Runtime, m memo) string {
+	body := objstore.Record{Body: m.Body, Slots: rt.slots(nil, m.Slots)}
+	text := decodeElement[caps.Value](rt, elemTypeOf[caps.Value](rt), body, caps.Full()).String()
+	if text = strings.ToValidUTF8(text, "?"); len(text) > maxShown {
+		text = text[:maxShown] + "…"
+	}
+	return text
+}
+
+const maxShown = 200 // bytes of a step's result that are listed
+
+func (*activity) threads(t *ReadTurn, q pageOf) (infos []ThreadInfo, err error) {
+	err = t.page('p', q, func(place, elem string, _ objstore.Record) error {
+		h := t.vat.handleOf(bigEndian(elem[1:]))
+		st, err := t.threadState(h)
+		if err != nil {
+			return err
+		}
+		info, err := t.infoOf(h, st)
+		info.Place = place
+		infos = append(infos, info)
+		return err
+	})
+	return infos, err
+}
