@@ -174,8 +174,10 @@ func (m *timer) info(t *ReadTurn) (TimerInfo, error) {
 }
 
 func (t *ReadTurn) timerInfo(due int64, l *letter) TimerInfo {
+	h := t.vat.handleOf(l.to())
+	_, _ = t.state(h) // its name says its kind when it is loaded
 	return TimerInfo{
-		ID: strconv.FormatUint(l.number, 16), To: t.vat.handleOf(l.to()).name(), Method: l.method, From: t.vat.rt.senderName(l.sender),
+		ID: strconv.FormatUint(l.number, 16), To: h.name(), Method: l.method, From: t.vat.rt.senderName(l.sender),
 		Due: time.Unix(0, due).UTC(), Every: time.Duration(l.every),
 	}
 }

@@ -68,7 +68,8 @@ func (h *handle) Await(ctx context.Context, via caps.Authority) (caps.Reply, err
 		}
 		select {
 		case g := <-news:
-			if err := v.learn(ctx, g); err != nil {
+			// What was lost on the way to the disk is pending again, or never was.
+			if err := v.learn(ctx, g); err != nil && (ctx.Err() != nil || v.failed.Load() != nil) {
 				return caps.Reply{}, err
 			}
 		case <-ctx.Done():
@@ -88,6 +89,21 @@ func (v *vat) learn(ctx context.Context, g *group) error {
 	return g.wait(ctx)
 }
 
+// catchUp waits until all that is committed is durable, so that who has registered to be told
+// of what comes sees in the durable snapshot what came before.
+func (v *vat) catchUp(ctx context.Context, op string) error {
+	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+		return notStarted(op, err)
+	}
+	g := v.pending()
+	v.w.unlock()
+	if g == nil {
+		return nil
+	}
+	v.wake(v.kick)
+	return g.wait(ctx)
+}
+
 // outcomeOf is what h has come to, if that may be told; ok is false while it is pending.
 func (v *vat) outcomeOf(ctx context.Context, h *handle, via caps.Authority) (o settled, ok bool, err error) {
 	if s := latentOf(h); s != nil {
@@ -95,7 +111,16 @@ func (v *vat) outcomeOf(ctx context.Context, h *handle, via caps.Authority) (o s
 		if out == nil {
 			return o, false, nil
 		}
-		return out.as(via), true, v.learn(ctx, out.group)
+		if err := v.learn(ctx, out.group); err != nil {
+			if s.outcome.Load() != out {
+				err = nil // it was taken back
+			}
+			return o, false, err
+		}
+		return out.as(via), true, nil
+	}
+	if err := v.catchUp(ctx, "await"); err != nil {
+		return o, false, err
 	}
 	err = v.rt.View(ctx, func(t *ReadTurn) error {
 		st, err := t.state(h)

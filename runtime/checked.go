@@ -78,7 +78,12 @@ func (t *WriteTurn) digest(err error) string {
 		}
 	}
 	for _, h := range t.wset {
-		body, refs := h.work.kind.def.codec.Append(nil, nil, h.work.state)
+		state := h.work.state
+		if h.work.kind.def == rt.promises.def { // it prints a number, which may be that of a new object
+			p := *(*promise)(state)
+			p.Target, state = "", unsafe.Pointer(&p)
+		}
+		body, refs := h.work.kind.def.codec.Append(nil, nil, state)
 		fmt.Fprintf(&b, "%s %s: %s", h.work.kind.name, name(h.oid), showBody(body))
 		slots(rt.slots(nil, refs))
 		b.WriteByte('\n')

@@ -90,10 +90,11 @@ func (v *vat) deliver() (more bool, wait time.Duration) {
 func (v *vat) anyMail() bool {
 	v.w.lockInternal()
 	defer v.w.unlock()
-	if len(v.mail.ready) > 0 {
+	stopped := v.failed.Load() != nil
+	if len(v.mail.ready) > 0 && !stopped {
 		return true
 	}
-	if v.mail.due > v.rt.clock().UnixNano() && v.rt.strands.allIdle() {
+	if stopped || v.mail.due > v.rt.clock().UnixNano() && v.rt.strands.allIdle() {
 		for _, c := range v.mail.quiet {
 			c <- v.mail.due
 		}
@@ -107,9 +108,8 @@ type delivery struct {
 	t      *WriteTurn
 	mail   *mail // nil: there is none
 	letter letter
-	ran    bool   // the method did, whatever became of it
 	held   string // why the mailbox is not served for now
-	inbox  bool   // because a thread looks into it by itself
+	inbox  bool   // because the target looks into it by itself
 	wake   bool   // and waits for what is in it
 }
 
@@ -145,16 +145,18 @@ func (d *delivery) run(b *mailbox) error {
 	}
 	refs := v.rt.refs(d.letter.slots)
 	h, via, _ := v.rt.open(refs[0])
-	t.op = "deliver " + d.letter.method
 	if d.held, err = t.r.receives(h, d.letter.method); err != nil {
 		return err
 	} else if d.held != "" {
 		d.inbox, d.wake = t.r.wanted(h, b)
+		t.rare().holds = d
 		return errHeld
+	}
+	if on, err := t.passOn(h, d.mail); on || err != nil {
+		return err
 	}
 	t.dropLetter(b.target, d.mail)
 	reply, err := h.receive(t, via, caps.Message{To: refs[0], Method: d.letter.method, Body: d.letter.body, Slots: refs[1:]})
-	d.ran = t.r.calls > 0
 	if err != nil {
 		return err
 	}
@@ -164,12 +166,19 @@ func (d *delivery) run(b *mailbox) error {
 // errHeld undoes a delivery that has to wait.
 var errHeld = errors.New("held")
 
-// wanted reports whether h is a thread, and whether it waits for a letter that is in b.
-func (t *ReadTurn) wanted(h *handle, b *mailbox) (thread, wanted bool) {
-	st, err := t.threadState(h)
-	if err != nil {
+// wanted reports whether h looks into its mailbox by itself, as a thread and a port do, and
+// whether it waits for a letter that is in b.
+func (t *ReadTurn) wanted(h *handle, b *mailbox) (inbox, wanted bool) {
+	v, err := t.state(h)
+	switch {
+	case err != nil:
+		return false, false
+	case v.kind.def == t.vat.rt.portKind.def:
+		return true, true
+	case v.kind.def != t.vat.rt.threads.def:
 		return false, false
 	}
+	st := (*thread)(v.state)
 	return true, st.State == ThreadWaiting && slices.ContainsFunc(b.mails, func(ml *mail) bool { return ml.method == st.For })
 }
 
@@ -188,6 +197,11 @@ func (t *ReadTurn) receives(h *handle, method string) (held string, err error) {
 	case v.kind.def == t.vat.rt.threads.def && v.kind.def.method(method) == nil:
 		if st := (*thread)(v.state); st.ended() {
 			return "", endedError(st)
+		}
+		return "waits to be received by " + h.name(), nil
+	case v.kind.def == t.vat.rt.portKind.def:
+		if err := (*port)(v.state).listens(t.vat.rt, h, method); err != nil {
+			return "", err
 		}
 		return "waits to be received by " + h.name(), nil
 	case v.kind.def != t.vat.rt.promises.def:
@@ -220,25 +234,25 @@ func (h *handle) receive(t *WriteTurn, via caps.Authority, m caps.Message) (caps
 func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait time.Duration) {
 	switch {
 	case d.held != "":
-		v.hold(d)
 		if d.wake {
-			v.rt.wakeThread(d.mail.target)
+			v.rt.wakeReceiver(d.mail.target)
 		}
 		return true, 0
 	case errors.Is(err, ErrStopped), errors.Is(err, ErrClosed):
 		return false, idleFor
 	case errors.Is(err, caps.ErrOverloaded):
-		v.postpone(d.mail.target)
-		return false, againAfter
+		v.postpone(d, err)
+		return true, 0
 	}
 	_ = v.reply(Relaxed(context.Background()), "deliver", g, err) // for its count
 	if e, ok := err.(*caps.Error); !ok || e.Op == "" {
-		err = outcome(d.t.op, v.handleOf(d.mail.target), err)
+		h := v.handleOf(d.mail.target)
+		err = outcome(v.rt.opOf(h, d.letter.method), h, err)
 	}
 	if lost := v.consume(d, err); lost != nil {
 		v.rt.log.Error("a letter that cannot be delivered cannot be put away either", "letter", fmt.Sprintf("%x", d.mail.number), "err", lost)
-		v.postpone(d.mail.target)
-		return false, idleFor
+		d.held = "cannot be put away: " + lost.Error()
+		v.hold(d)
 	}
 	return true, 0
 }
@@ -248,7 +262,7 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 func (v *vat) consume(d *delivery, err error) error {
 	return v.rt.update(Relaxed(context.Background()), "consume", func(t *WriteTurn) error {
 		t.dropLetter(d.mail.target, d.mail)
-		if !d.ran && len(d.letter.slots) > 0 {
+		if d.t.r.calls == 0 && len(d.letter.slots) > 0 {
 			if err := t.bury(d.letter, err); err != nil {
 				return err
 			}
@@ -260,19 +274,23 @@ func (v *vat) consume(d *delivery, err error) error {
 	})
 }
 
-// hold stops serving a mailbox until it is released.
+// hold stops serving a mailbox until it is released. It is done with the lock still held with
+// which that was found: the next letter may be what the target waits for.
 func (v *vat) hold(d *delivery) {
-	v.w.lockInternal()
-	defer v.w.unlock()
 	if b := v.mail.boxes[d.mail.target]; b != nil && b.held == "" {
 		b.held, b.inbox = d.held, d.inbox
 		v.mail.unready(b)
 	}
 }
 
-// postpone puts a mailbox behind the others.
-func (v *vat) postpone(target uint64) {
-	v.w.lockInternal()
-	defer v.w.unlock()
-	v.mail.rotate(v.mail.boxes[target])
+// postpone does not serve a mailbox for a while. The others are served meanwhile.
+func (v *vat) postpone(d *delivery, why error) {
+	d.held = "is tried again soon: " + why.Error()
+	v.hold(d)
+	target := d.mail.target
+	time.AfterFunc(againAfter, func() {
+		v.w.lockInternal()
+		defer v.w.unlock()
+		v.release(target)
+	})
 }

@@ -10,8 +10,13 @@ import (
 // Enter is where authority is checked: at the object, for each call.
 func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (f caps.Frame, err error) {
 	turn, m, state, err := h.admit(ctx, via, name)
-	if err == errPromise {
+	switch err {
+	case errPromise:
 		return h.enterOther(ctx, via, name)
+	case error(errPort):
+		if r, _ := turnOf(ctx); r == nil {
+			return f, nil // without an entry the call goes to Deliver
+		}
 	}
 	if err != nil {
 		return f, err
@@ -93,8 +98,11 @@ func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error
 	}
 	m := b.def.method(name)
 	if m == nil {
-		if b.def == h.vat.rt.promises.def {
+		switch b.def {
+		case h.vat.rt.promises.def:
 			return nil, errPromise
+		case h.vat.rt.portKind.def:
+			return nil, errPort
 		}
 		return nil, noMethod(h, b.def, name)
 	}
@@ -164,6 +172,9 @@ func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (cap
 			return caps.Reply{}, err
 		}
 		return to.Deliver(ctx, m)
+	}
+	if r, _ := turnOf(ctx); err == error(errPort) && r == nil {
+		return h.callPort(ctx, m)
 	}
 	if err != nil {
 		return caps.Reply{}, err

@@ -69,6 +69,11 @@ func (s *strand) endRound(path, scope string, next uint64, more bool) error {
 			delete(s.memos, k)
 		}
 	}
+	for k := range s.rounds {
+		if strings.HasPrefix(k, scope) {
+			delete(s.rounds, k)
+		}
+	}
 	for k := range s.used {
 		if strings.HasPrefix(k, scope) {
 			delete(s.used, k)

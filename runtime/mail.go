@@ -26,6 +26,9 @@ type mailroom struct {
 	kick     chan struct{}       // capacity 1: there is something to deliver
 	quiet    []chan int64        // told when due is, when there is nothing else to deliver; each of capacity 1
 	due      int64               // when the next alarm is, in nanoseconds since 1970; MaxInt64: there is none
+	told     []*sent             // latent promises that were settled since toldCut
+	flown    []*sent             // those before: the last group that was taken has them
+	toldCut  uint64              // what cut was then
 }
 
 // mailbox is the letters for one target, by number, which is the order of their sending.
@@ -33,7 +36,7 @@ type mailbox struct {
 	target uint64
 	mails  []*mail
 	held   string // why they are not delivered: "waits for the promise 7f"; empty: they are
-	inbox  bool   // the target is a thread, which looks into it by itself
+	inbox  bool   // the target, a thread or a port, looks into it by itself
 }
 
 // mail is a letter that waits.
@@ -111,7 +114,7 @@ func (v *vat) addMail(ml *mail) {
 		m.boxes[ml.target] = b
 		m.ready = append(m.ready, b)
 	}
-	if b.inbox && b.held != "" { // it may be what the thread waits for
+	if b.inbox && b.held != "" { // it may be what the target waits for
 		b.held = ""
 		m.ready = append(m.ready, b)
 	}
@@ -119,8 +122,13 @@ func (v *vat) addMail(ml *mail) {
 		b.mails = append(b.mails, ml)
 		return
 	}
-	i, _ := slices.BinarySearchFunc(b.mails, ml.number, func(o *mail, n uint64) int { return cmp.Compare(o.number, n) })
+	i, _ := b.find(ml.number)
 	b.mails = slices.Insert(b.mails, i, ml)
+}
+
+// find is where the letter of that number stands, or would.
+func (b *mailbox) find(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(b.mails, number, func(o *mail, n uint64) int { return cmp.Compare(o.number, n) })
 }
 
 // removeMail takes a letter out of the mailbox of target.
@@ -174,15 +182,13 @@ func (v *vat) release(target uint64) {
 // loadMail builds the mailroom from what is durable; with the writer's lock held, or before
 // anybody else is there. Letters that were in memory keep their promises.
 func (v *vat) loadMail() error {
-	were := map[uint64]*sent{}
-	for _, b := range v.mail.boxes {
-		for _, ml := range b.mails {
-			if ml.sent != nil {
-				were[ml.number] = ml.sent
-			}
-		}
-	}
 	m := &v.mail
+	were := m.unsettle(v.failed.Load() != nil)
+	defer func() { v.neverSent(were) }()
+	if m.free != nil {
+		close(m.free) // whoever waits to send looks again
+		m.free = nil
+	}
 	m.boxes, m.accounts, m.ready = map[uint64]*mailbox{}, map[uint64]account{}, nil
 	s := v.store.Snapshot()
 	defer s.Release()
@@ -206,6 +212,7 @@ func (v *vat) loadMail() error {
 		ml := &mail{}
 		if s := were[number]; s != nil {
 			ml = &s.mail
+			delete(were, number)
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
 		ml.number, ml.target, ml.size, ml.row = number, target, row.bytes(), nil
@@ -216,6 +223,40 @@ func (v *vat) loadMail() error {
 		v.addMail(ml)
 		return true
 	})
+}
+
+// unsettle returns the letters that have their promises in memory. Those of them that were
+// delivered in a group which is lost are pending again, unless writes have stopped: then it
+// is not known what is on disk.
+func (m *mailroom) unsettle(stopped bool) map[uint64]*sent {
+	were := map[uint64]*sent{}
+	for _, b := range m.boxes {
+		for _, ml := range b.mails {
+			if ml.sent != nil {
+				were[ml.number] = ml.sent
+			}
+		}
+	}
+	for _, s := range slices.Concat(m.flown, m.told) {
+		if !stopped && !s.outcome.Load().group.isDone() {
+			s.outcome.Store(nil)
+			were[s.mail.number] = s
+		}
+	}
+	m.flown, m.told = nil, nil
+	return were
+}
+
+// neverSent breaks the promises of letters that are lost with the turns that sent them.
+func (v *vat) neverSent(were map[uint64]*sent) {
+	for n, s := range were {
+		err := &caps.Error{Op: "send " + s.mail.method, Code: ErrDiskFull, Text: "nothing happened: the turn that sent it could not be written to disk"}
+		if f := v.failed.Load(); f != nil {
+			err.Code, err.Text = caps.ErrMaybeExecuted, maybeExecuted(f.err).Error()
+		}
+		s.outcome.Store(&settled{err: err})
+		v.rt.awaits.notify(n, nil)
+	}
 }
 
 // parseNumbers reads the two numbers of a key.

@@ -137,9 +137,7 @@ func (t *WriteTurn) want(s *sent, p *promise) error {
 		return nil // it is being delivered, and conclude will see what h is now
 	}
 	l.wanted = true
-	row := &element{key: t.r.vat.letterKey(l.to(), l.number), rec: l.record()}
-	t.change(row)
-	t.rare().rows = append(t.rare().rows, placed{mail: &s.mail, row: row})
+	t.rewrite(&s.mail, &element{key: t.r.vat.letterKey(l.to(), l.number), rec: l.record()})
 	return nil
 }
 
@@ -268,6 +266,9 @@ func (t *WriteTurn) follow(h *handle, p *promise, to caps.Ref, o settled) (_ set
 			to = narrowed([]caps.Ref{q.Ahead}, a)[0]
 			continue
 		}
+		if t.waitsFor(th.oid.N, h.oid.N) {
+			return settled{err: &caps.Error{Object: h.name(), Code: ErrCycle, Text: "the promise would come to that of a message which waits for it; it was broken"}}, false, nil
+		}
 		if q, err = t.promiseAt(th); err != nil {
 			return o, false, err
 		}
@@ -278,6 +279,44 @@ func (t *WriteTurn) follow(h *handle, p *promise, to caps.Ref, o settled) (_ set
 		return o, true, t.forward(h, to)
 	}
 	return settled{err: tooLarge("more than %d promises that come to each other", maxBehind)}, false, nil
+}
+
+// waitsFor reports whether the promise n is that of a letter which waits for the promise p, or
+// for another whose letter does.
+func (t *WriteTurn) waitsFor(n, p uint64) bool {
+	for range maxBehind {
+		at := t.addressee(n)
+		if at == p || at == 0 {
+			return at == p
+		}
+		st, err := t.r.state(t.r.vat.handleOf(at))
+		if err != nil || st.kind.def != t.r.vat.rt.promises.def || (*promise)(st.state).State != pending {
+			return false
+		}
+		if n = at; !(*promise)(st.state).Ahead.IsNull() {
+			ahead, _, _ := t.r.vat.rt.open((*promise)(st.state).Ahead)
+			n = ahead.oid.N
+		}
+		if n == p {
+			return true
+		}
+	}
+	return true // as good as
+}
+
+// addressee is whom the letter n waits for, as this turn sees it; 0: there is no such letter.
+func (t *WriteTurn) addressee(n uint64) uint64 {
+	for _, p := range t.rare().sent {
+		if p.mail.number == n {
+			return p.target
+		}
+	}
+	for target, b := range t.r.vat.mail.boxes {
+		if _, ok := b.find(n); ok {
+			return target
+		}
+	}
+	return 0
 }
 
 // forward moves the letters that wait for the promise h to what it came to. They keep their
@@ -293,6 +332,22 @@ func (t *WriteTurn) forward(h *handle, to caps.Ref) error {
 		}
 	}
 	return nil
+}
+
+// passOn sends on a letter that waits for h, if that is a promise which came to an object:
+// there it stands behind what was sent before, also behind what was sent through the promise
+// while that was pending.
+func (t *WriteTurn) passOn(h *handle, ml *mail) (on bool, err error) {
+	v, err := t.r.state(h)
+	if err != nil || v.kind.def != t.r.vat.rt.promises.def {
+		return false, err
+	}
+	o, _ := (*promise)(v.state).outcome(caps.Full())
+	to, ok := o.object(t.r.vat.rt)
+	if !ok {
+		return false, nil
+	}
+	return true, t.readdress(h, ml, to)
 }
 
 // readdress sends one letter on. Whoever sent it gets no more of to than the promise gave him.

@@ -33,6 +33,8 @@ type Runtime struct {
 	timers      *KindOf[timer]
 	threads     *KindOf[thread]
 	strands     strands
+	portKind    *KindOf[port]
+	ports       ports
 	ledger      *handle // the object that lists the grants
 	activity    *handle // the object that has what is under way
 	awaits      awaits

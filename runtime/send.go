@@ -2,7 +2,9 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -43,12 +45,16 @@ func (o looking) Post(m caps.Message) caps.Ref {
 func (h *handle) Post(ctx context.Context, m caps.Message) caps.Ref {
 	v, op := h.vat, "send "+m.Method
 	var s *sent
-	err := v.programMaySend(ctx, op)
-	if err == nil {
-		err = v.rt.update(ctx, op, func(t *WriteTurn) (err error) {
-			s, err = t.post(m)
-			return err
-		})
+	var err error
+	for full := true; full; { // others may have been let in at the same time, and have filled it up
+		full = false
+		if err = v.programMaySend(ctx, op); err == nil {
+			err = v.rt.update(ctx, op, func(t *WriteTurn) (err error) {
+				s, err = t.post(m)
+				full = errors.Is(err, caps.ErrOverloaded)
+				return err
+			})
+		}
 	}
 	switch {
 	case err == nil:
@@ -118,17 +124,29 @@ type placed struct {
 
 // row is the row of a letter as this turn sees it; nil: it is in the store only.
 func (t *WriteTurn) row(ml *mail) *element {
-	row := ml.row
 	if t.seldom != nil {
-		for _, ps := range [][]placed{t.seldom.sent, t.seldom.rows} {
-			for _, p := range ps {
+		for _, ps := range [...][]placed{t.seldom.sent, t.seldom.rows} {
+			for _, p := range slices.Backward(ps) { // most ask for what they have just sent
 				if p.mail == ml {
-					row = p.row
+					return p.row
 				}
 			}
 		}
 	}
-	return row
+	return ml.row
+}
+
+// rewrite notes a new row of a letter that stays in its mailbox, or goes where this turn
+// sends it.
+func (t *WriteTurn) rewrite(ml *mail, row *element) {
+	t.change(row)
+	for i, p := range slices.Backward(t.rare().sent) {
+		if p.mail == ml {
+			t.seldom.sent[i].row = row
+			return
+		}
+	}
+	t.seldom.rows = append(t.seldom.rows, placed{mail: ml, row: row})
 }
 
 // rowOf is the record of a letter that waits in its mailbox.
@@ -248,10 +266,14 @@ func (v *vat) mailed(r *seldom) {
 
 // tellAwaits settles latent promises, and wakes who waits for any.
 func (v *vat) tellAwaits(r *seldom) {
-	g := v.pending()
+	g, m := v.pending(), &v.mail
+	if m.toldCut != v.cut {
+		m.flown, m.told, m.toldCut = m.told, nil, v.cut
+	}
 	for i := range r.concluded {
 		c := &r.concluded[i]
 		c.is.group = g
+		m.told = append(m.told, c.sent)
 		c.sent.outcome.Store(&c.is)
 		waited := v.rt.awaits.notify(c.sent.mail.number, g)
 		if c.is.err != nil && !waited && !c.sent.seen.Load() {
@@ -263,9 +285,15 @@ func (v *vat) tellAwaits(r *seldom) {
 	}
 }
 
-// unmailed takes back what an undone turn has charged.
-func (v *vat) unmailed(r *seldom) {
-	for _, p := range r.sent {
+// unmailed takes back what an undone turn has charged, and breaks the promises that it has
+// made: somebody may have carried one out of it, and would wait for ever, or store it.
+func (t *WriteTurn) unmailed() {
+	v := t.r.vat
+	for _, p := range t.seldom.sent {
 		v.mail.charge(p.mail.sender, -1, -p.mail.size)
+		if p.mail.number >= t.first {
+			p.mail.sent.outcome.Store(&settled{err: &caps.Error{Op: "send " + p.mail.method, Code: caps.ErrNotDelivered, Text: "not delivered: the turn that sent it was undone"}})
+			v.rt.awaits.notify(p.mail.number, nil)
+		}
 	}
 }

@@ -105,6 +105,9 @@ func (s *strand) attempt(path string, fn func(t *WriteTurn, m memo) (memo, error
 	})
 	if err == nil && m.State != stepDropped {
 		s.memos[path] = m
+		if m.Err != nil && m.Err.Code == ErrCanceled {
+			s.noticed()
+		}
 	}
 	return m, err
 }
@@ -199,10 +202,10 @@ func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error))
 	if err != nil {
 		return reply, err
 	}
-	if err := s.rt.Sync(context.Background()); err != nil {
-		s.leave() // what it did before may be lost, so it must not act on it
-	}
+	s.settle()
 	reply, err = s.outsideTurns(path, fn)
+	s.acted = true
+	defer func() { s.acted = false }()
 	if err != nil {
 		return reply, s.failed(path, err)
 	}
@@ -215,6 +218,21 @@ func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error))
 	return reply, m.failure()
 }
 
+// settle waits until what the thread has done is on disk. If it was lost, the thread must not
+// act on it, and begins anew.
+func (s *strand) settle() {
+	v := s.rt.vat
+	v.w.lockInternal()
+	g := v.pending()
+	v.w.unlock()
+	if g != nil {
+		v.wake(v.kick)
+	}
+	if err := g.wait(context.Background()); err != nil || s.epoch != s.rt.strands.epoch.Load() {
+		s.leave()
+	}
+}
+
 // outsideTurns runs fn with a context that ends when the thread must.
 func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply, error)) (caps.Reply, error) {
 	key := fmt.Sprintf("%s/%x/%s", s.rt.worldID, s.h.oid.N, path)
@@ -222,11 +240,15 @@ func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply,
 	defer cancel()
 	m := &s.rt.strands
 	m.mu.Lock()
-	s.cancel, s.outside = cancel, true
-	if m.closing {
+	closing := m.closing
+	s.cancel, s.outside = cancel, !closing
+	if s.doomed {
 		cancel()
 	}
 	m.mu.Unlock()
+	if closing {
+		s.leave()
+	}
 	defer func() {
 		m.mu.Lock()
 		s.cancel, s.outside = nil, false

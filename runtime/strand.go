@@ -29,6 +29,8 @@ type strand struct {
 	scope   string // of the round of the loops that it is in
 	epoch   uint64 // of strands, when it began
 	leaving bool   // its goroutine is ending
+	// acted: a Step has run, and what came of it is recorded even if the thread is paused.
+	acted bool
 
 	wake chan struct{} // capacity 1
 
@@ -37,6 +39,7 @@ type strand struct {
 	again   bool               // it is to be started again when it has left
 	outside bool               // it runs a Step, which nothing can end
 	cancel  context.CancelFunc // of the Step that it runs
+	doomed  bool               // it was canceled, and no step has noticed
 }
 
 // strands are the threads of a world that have a goroutine.
@@ -49,8 +52,13 @@ type strands struct {
 	epoch   atomic.Uint64 // counts rollbacks: what a strand remembers may never have been
 }
 
-// residence is how long a thread that waits keeps its goroutine.
-const residence = 10 * time.Second
+const (
+	// residence is how long a thread that waits keeps its goroutine.
+	residence = 10 * time.Second
+	// afterLoss is how long a thread waits before it does again what a rollback has taken
+	// back: as long as the disk is full that would be taken back at once.
+	afterLoss = 50 * time.Millisecond
+)
 
 // wakeThread lets the thread n go on, with a goroutine if it has none.
 func (rt *Runtime) wakeThread(n uint64) {
@@ -62,7 +70,7 @@ func (rt *Runtime) wakeThread(n uint64) {
 	}
 	s := m.by[n]
 	if s == nil {
-		m.start(rt, n)
+		m.start(rt, n, 0)
 		return
 	}
 	if s.idle {
@@ -83,15 +91,25 @@ func (m *strands) allIdle() bool {
 	return m.busy == 0
 }
 
-// start begins a strand; with mu held.
-func (m *strands) start(rt *Runtime, n uint64) {
+// start begins a strand, which does nothing for a while; with mu held.
+func (m *strands) start(rt *Runtime, n uint64, after time.Duration) {
 	s := &strand{
 		rt: rt, h: rt.vat.handleOf(n), wake: make(chan struct{}, 1), epoch: m.epoch.Load(),
 		memos: map[string]memo{}, used: map[string]int{}, rounds: map[string]uint64{},
 	}
 	m.by[n] = s
 	m.busy++
-	go s.main()
+	go s.main(after)
+}
+
+// wakeReceiver lets the thread or the port n look into its mailbox.
+func (rt *Runtime) wakeReceiver(n uint64) {
+	v := rt.vat.handleOf(n).cur.Load()
+	if v != nil && v.kind.def == rt.portKind.def {
+		rt.ports.wake(n)
+		return
+	}
+	rt.wakeThread(n)
 }
 
 // startThreads starts the threads that could run, when a world opens or after a rollback.
@@ -156,14 +174,20 @@ func (rt *Runtime) interrupt(n uint64) {
 	m := &rt.strands
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.by[n]; s != nil && s.cancel != nil {
-		s.cancel()
+	if s := m.by[n]; s != nil {
+		s.doomed = true
+		if s.cancel != nil {
+			s.cancel()
+		}
 	}
 }
 
 // main is the goroutine.
-func (s *strand) main() {
+func (s *strand) main(after time.Duration) {
 	defer s.left()
+	if after > 0 {
+		s.pause(after)
+	}
 	returned := false
 	var err error
 	defer func() {
@@ -172,6 +196,8 @@ func (s *strand) main() {
 			s.park(s.panicked(p), string(debug.Stack()))
 		case returned:
 			s.finish(err)
+		case !s.leaving:
+			s.park(&caps.Error{Op: s.op, Object: s.h.name(), Code: caps.ErrPanicked, Text: "the thread's program ended its goroutine (runtime.Goexit)"}, string(debug.Stack()))
 		}
 	}()
 	if err = s.load(); err == nil {
@@ -197,7 +223,11 @@ func (s *strand) left() {
 	}
 	delete(m.by, s.h.oid.N)
 	if s.again && !m.closing {
-		m.start(s.rt, s.h.oid.N)
+		after := time.Duration(0)
+		if s.epoch != m.epoch.Load() {
+			after = afterLoss
+		}
+		m.start(s.rt, s.h.oid.N, after)
 	}
 	m.quiet.Broadcast()
 	s.rt.vat.wake(s.rt.vat.mail.kick) // for who waits until nothing runs
@@ -222,7 +252,7 @@ var (
 // load reads what the thread is and has done.
 func (s *strand) load() error {
 	var failed error
-	err := s.rt.View(Relaxed(context.Background()), func(t *ReadTurn) error {
+	err := s.view(func(t *ReadTurn) error {
 		failed = nil
 		st, err := t.threadState(s.h)
 		if err != nil {
@@ -240,7 +270,7 @@ func (s *strand) load() error {
 		return s.recall(t)
 	})
 	switch {
-	case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, caps.ErrGone):
+	case errors.Is(err, errLeave), errors.Is(err, caps.ErrGone):
 		s.leave()
 	case failed != nil:
 		return failed
@@ -283,13 +313,15 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		goruntime.Goexit()
 	}
 	for {
+		begun := false
 		err := s.rt.update(Relaxed(context.Background()), s.op+" "+name, func(t *WriteTurn) error {
+			begun = true
 			t.strand = s
 			st, err := t.r.threadState(s.h)
 			if err != nil {
 				return err
 			}
-			if st.Paused || st.ended() || st.State == ThreadParked || s.epoch != s.rt.strands.epoch.Load() {
+			if st.Paused && !s.acted || st.ended() || st.State == ThreadParked || s.epoch != s.rt.strands.epoch.Load() {
 				return errLeave
 			}
 			return fn(t, st)
@@ -299,10 +331,10 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 			return nil
 		case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, ErrStopped):
 			s.leave()
-		case !errors.Is(err, ErrDiskFull):
+		case begun:
 			return err
 		}
-		s.pause(time.Second) // until there is room
+		s.pause(time.Second) // the writer is held by somebody who does not let go
 	}
 }
 
@@ -320,16 +352,34 @@ func (s *strand) view(fn func(*ReadTurn) error) error {
 	if s.leaving {
 		goruntime.Goexit()
 	}
-	err := s.rt.View(Relaxed(context.Background()), fn)
-	if errors.Is(err, ErrClosed) {
-		s.leave()
+	for {
+		begun := false
+		err := s.rt.View(Relaxed(context.Background()), func(t *ReadTurn) error {
+			begun = true
+			return fn(t)
+		})
+		switch {
+		case errors.Is(err, ErrClosed):
+			s.leave()
+		case err == nil || begun:
+			return err
+		}
+		s.pause(time.Second) // see update
 	}
-	return err
+}
+
+// noticed says that a step has returned ErrCanceled: what runs now is undoing, and is not cut
+// short.
+func (s *strand) noticed() {
+	m := &s.rt.strands
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.doomed = false
 }
 
 // finish is the end of a program that returned.
 func (s *strand) finish(err error) {
-	if err != nil && !errors.Is(err, ErrCanceled) {
+	if err != nil {
 		s.park(err, "")
 		return
 	}
@@ -365,19 +415,15 @@ func (s *strand) park(failure error, stack string) {
 	if failed.Op == "" {
 		failed.Op, failed.Object = s.op, s.h.name()
 	}
-	if len(stack) > maxStack {
-		stack = stack[:maxStack]
-	}
+	failed.Text, stack = failed.Text[:min(len(failed.Text), maxStack)], stack[:min(len(stack), maxStack)]
+	canceled := false
 	_ = s.update("park", func(t *WriteTurn, was *thread) error {
-		if was.Cancel != "" && was.Noticed {
-			st, err := t.threadAt(s.h)
-			if err != nil {
-				return err
+		if canceled = was.Noticed; canceled {
+			err := s.end(t, true)
+			if st, e := t.threadAt(s.h); e == nil && !errors.Is(failure, ErrCanceled) {
+				st.Err, st.Stack = failed, stack
 			}
-			st.set(ThreadCanceled, t.Now())
-			st.Err = failed
-			t.endThread(s.h)
-			return nil
+			return err
 		}
 		st, err := t.threadAt(s.h)
 		if err != nil {
@@ -389,6 +435,9 @@ func (s *strand) park(failure error, stack string) {
 		t.rare().resolved = append(t.rare().resolved, s.h.oid.N)
 		return t.tellParent(s.h, st)
 	})
+	if canceled {
+		return
+	}
 	s.rt.log.Error("a thread is parked: its program failed; look at it, and resume or cancel it", "thread", s.h.name(), "program", s.op, "err", failed)
 }
 

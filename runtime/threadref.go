@@ -107,6 +107,9 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 	news, done := rt.awaits.wait(h.oid.N)
 	defer done()
 	for {
+		if err := rt.vat.catchUp(ctx, "wait"); err != nil {
+			return err
+		}
 		info, err := r.Info(ctx)
 		switch {
 		case err != nil:

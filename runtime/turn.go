@@ -301,7 +301,7 @@ func (t *WriteTurn) undo() {
 		for _, g := range t.seldom.gates {
 			v.rt.gates.Revoke(g.Grants()...)
 		}
-		v.unmailed(t.seldom)
+		t.unmailed()
 	}
 }
 

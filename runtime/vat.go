@@ -158,6 +158,9 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 	if t.r.refused {
 		v.owe()
 	}
+	if t.seldom != nil && t.seldom.holds != nil && !t.again {
+		v.hold(t.seldom.holds)
+	}
 	t.r.spent.Or(over)
 	if !t.again {
 		t.r.tell()

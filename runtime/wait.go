@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"reflect"
 	goruntime "runtime"
@@ -21,6 +22,11 @@ func Receive[S, A any](th *Thread[S], name string, m caps.Command[A], within tim
 	if err != nil {
 		return a, err
 	}
+	if within < 0 {
+		within = 0 // it is over: what is there already may be taken
+	} else if within == 0 {
+		within = forEver
+	}
 	reply, err := th.s.wait(name, want{
 		what: "message " + m.Name(), method: m.Name(), within: within,
 		fits: func(body []byte, slots []caps.Ref) error {
@@ -36,9 +42,11 @@ func Receive[S, A any](th *Thread[S], name string, m caps.Command[A], within tim
 
 // Sleep is a step that takes d, counted from its first call, through restarts.
 func (th *Thread[S]) Sleep(name string, d time.Duration) error {
-	_, err := th.s.wait(name, want{what: "time", within: max(d, 1)})
+	_, err := th.s.wait(name, want{what: "time", within: max(d, 0)})
 	return err
 }
+
+const forEver = time.Duration(math.MaxInt64)
 
 // want is what a thread waits for.
 type want struct {
@@ -51,6 +59,9 @@ type want struct {
 // wait is a step that is over when what is wanted has come.
 func (s *strand) wait(name string, w want) (caps.Reply, error) {
 	path, m := s.begin(name)
+	if !m.over() && s.rt.threads.def.method(w.method) != nil {
+		return caps.Reply{}, s.failed(path, &caps.Error{Code: caps.ErrBadArgument, Text: w.method + " is a method of threads, so no message of that name is ever received"})
+	}
 	for !m.over() {
 		var err error
 		if m, err = s.attempt(path, func(t *WriteTurn, m memo) (memo, error) { return s.look(t, path, m, w) }); err != nil {
@@ -77,6 +88,12 @@ func (s *strand) look(t *WriteTurn, path string, m memo, w want) (memo, error) {
 		}
 	}
 	now := t.Now().UnixNano()
+	if m.State != stepWaits {
+		m = memo{State: stepWaits, Tries: 1}
+		if now < math.MaxInt64-int64(w.within) {
+			m.Until = now + int64(w.within)
+		}
+	}
 	if m.Until > 0 && now >= m.Until {
 		s.resumed(t, m)
 		if w.method == "" {
@@ -86,12 +103,8 @@ func (s *strand) look(t *WriteTurn, path string, m memo, w want) (memo, error) {
 			Op: s.op, Object: s.h.name(), Code: ErrTimeout, Text: fmt.Sprintf("no %s came within %s", w.what, w.within),
 		}}, nil
 	}
-	if m.State != stepWaits {
-		m = memo{State: stepWaits, Tries: 1}
-		if w.within > 0 {
-			m.Until = now + int64(w.within)
-			t.setWake(s.h, m.Until)
-		}
+	if m.Until > 0 {
+		t.setWake(s.h, m.Until) // again: the clock may have been set back since it went off
 	}
 	st, err := t.threadAt(s.h)
 	if err != nil {
@@ -144,6 +157,9 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		return reply, false, nil
 	}
 	for _, ml := range b.mails {
+		if ml.method != w.method {
+			continue
+		}
 		rec, err := t.rowOf(ml)
 		if err != nil {
 			return reply, false, err
@@ -152,9 +168,6 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		if err != nil {
 			return reply, false, err
 		}
-		if l.method != w.method {
-			continue
-		}
 		refs := v.rt.refs(l.slots)
 		_, a, _ := v.rt.open(refs[0])
 		t.dropLetter(b.target, ml)
@@ -162,7 +175,7 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		if a.Narrows() {
 			args = narrowed(args, a.Inward())
 		}
-		if err = t.r.alive(a); err == nil {
+		if err = t.mayReach(h, a, l.method); err == nil {
 			err = w.fits(l.body, args)
 		}
 		if err != nil {
@@ -174,6 +187,21 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		return caps.Reply{Body: l.body, Slots: args}, true, t.conclude(&l, ml, settled{reply: doneReply(v.rt)})
 	}
 	return reply, false, nil
+}
+
+// mayReach reports why a message for method, sent with authority a, may not be received by h.
+// A thread takes what anybody sends who may send at all; a port, what could write.
+func (t *WriteTurn) mayReach(h *handle, a caps.Authority, name string) error {
+	if a.Gate != nil {
+		if err := t.r.granted(h, a.Gate, name); err != nil {
+			return err
+		}
+	}
+	v, err := t.r.state(h)
+	if err == nil && v.kind.def == t.r.vat.rt.portKind.def && !a.Allows(caps.Write) {
+		return noRight(&method{op: name, need: caps.Write}, h, a)
+	}
+	return err
 }
 
 // refuse makes a dead letter of one that a thread would have received.
