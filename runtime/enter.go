@@ -13,10 +13,8 @@ func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (f 
 	switch err {
 	case errPromise:
 		return h.enterOther(ctx, via, name)
-	case error(errPort):
-		if r, _ := turnOf(ctx); r == nil {
-			return f, nil // without an entry the call goes to Deliver
-		}
+	case errPort:
+		return f, nil // without an entry the call goes to Deliver
 	}
 	if err != nil {
 		return f, err
@@ -173,7 +171,7 @@ func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (cap
 		}
 		return to.Deliver(ctx, m)
 	}
-	if r, _ := turnOf(ctx); err == error(errPort) && r == nil {
+	if err == errPort {
 		return h.callPort(ctx, m)
 	}
 	if err != nil {

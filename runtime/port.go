@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"reflect"
 	"sync"
@@ -157,10 +158,13 @@ func (p *port) listens(rt *Runtime, h *handle, method string) error {
 }
 
 // errPort is what is found instead of a method of a port.
-var errPort = &caps.Error{Code: caps.ErrWouldBlock, Text: "a turn cannot wait for a port; send to it"}
+var errPort = errors.New("a port")
 
-// callPort is a call of a port from outside of turns: it is sent, and waited for.
+// callPort is a call of a port: it is sent, and waited for. A turn cannot wait.
 func (h *handle) callPort(ctx context.Context, m caps.Message) (caps.Reply, error) {
+	if r, _ := turnOf(ctx); r != nil {
+		return caps.Reply{}, &caps.Error{Op: m.Method, Object: h.name(), Code: caps.ErrWouldBlock, Text: "a turn cannot wait for a port; send to it"}
+	}
 	to, a, _ := h.vat.rt.open(h.Post(ctx, m))
 	return to.Await(ctx, a)
 }

@@ -45,6 +45,9 @@ type grammar struct {
 	Ls      lsCmd      `cmd:"" help:"List a directory or a collection of a world, or show an object."`
 	Who     whoCmd     `cmd:"" help:"List who holds an object, and through which grant."`
 	Grants  grantsCmd  `cmd:"" help:"List the grants of a world, or draw them as a tree."`
+	Mail    mailCmd    `cmd:"" help:"List the messages of a world that wait to be delivered."`
+	Timers  timersCmd  `cmd:"" help:"List the messages of a world that wait for their time."`
+	Dead    deadCmd    `cmd:"" help:"List the messages that could not be delivered; send one again, or forget it."`
 	Check   checkCmd   `cmd:"" help:"Verify everything a world has on disk."`
 	Dump    dumpCmd    `cmd:"" help:"Print every object of a world, a line each."`
 	Kinds   kindsCmd   `cmd:"" help:"List the kinds of objects in a world, and their methods."`

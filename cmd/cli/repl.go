@@ -26,6 +26,8 @@ func (replCmd) Help() string {
   r> root.accounts.alice.balance()
   w> root.accounts.alice.transfer(to=root.accounts.bob, amount=500)
 
+With -w the world is open for writing, as its program would have it: messages that wait are delivered, and timers go off.
+
 A script stops at its first error, and the exit code is 1. In a script the value of an expression that stands alone is printed, as at the prompt.`
 }
 
@@ -42,7 +44,7 @@ func (c *replCmd) run(ctx context.Context, a *app) (err error) {
 	s := console.New(console.Options{
 		Runtime: rt, Out: a.out, Writable: c.Write, Steps: c.Steps,
 		Writing: fmt.Sprintf("%s repl -w %s", a.name, quoted(c.Dir)),
-		Timing:  script == nil, Width: columns(a.in),
+		Timing:  script == nil, Screen: script == nil && a.isSeen(), Width: columns(a.in),
 	})
 	if script != nil {
 		return a.runScript(ctx, s, name, *script)
@@ -68,6 +70,12 @@ func (c *replCmd) script(a *app) (script *string, name string, err error) {
 	}
 	s := string(content)
 	return &s, name, err
+}
+
+// isSeen reports whether somebody looks at what is printed.
+func (a *app) isSeen() bool {
+	f, ok := a.out.(*os.File)
+	return ok && isTerminal(f)
 }
 
 // runScript runs a script. Its error names the line.

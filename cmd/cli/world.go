@@ -42,8 +42,13 @@ func (w world) open(a *app, kinds []sturdy.Kind, write bool) (*sturdy.Runtime, e
 
 // look opens the world to look only and closes it when do has returned. do ends early when
 // the user interrupts it.
-func (w world) look(ctx context.Context, a *app, do func(context.Context, *sturdy.Runtime) error) (err error) {
-	rt, err := w.open(a, nil, false)
+func (w world) look(ctx context.Context, a *app, do func(context.Context, *sturdy.Runtime) error) error {
+	return w.lookWith(ctx, a, nil, do)
+}
+
+// lookWith is look with kinds, for what depends on which are known.
+func (w world) lookWith(ctx context.Context, a *app, kinds []sturdy.Kind, do func(context.Context, *sturdy.Runtime) error) (err error) {
+	rt, err := w.open(a, kinds, false)
 	if err != nil {
 		return err
 	}

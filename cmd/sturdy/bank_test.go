@@ -217,3 +217,27 @@ func makeBrand() {
 		log.Fatal(err)
 	}
 }
+
+// makeAlarms sets timers that are not due for long: makealarms DIR.
+func makeAlarms() {
+	rt, err := sturdy.Open(os.Args[1], counterKind, accountKind)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error {
+		hits, err := rt.Root().Get(t, "hits")
+		if err != nil {
+			return err
+		}
+		t.At(time.Date(2199, 1, 1, 9, 0, 0, 0, time.UTC), add.To(hits, 1))
+		t.After(36*time.Hour, add.To(hits, 2))
+		t.Every(7*24*time.Hour, add.To(hits, 3))
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := rt.Close(); err != nil {
+		log.Fatal(err)
+	}
+}

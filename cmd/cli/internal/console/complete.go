@@ -106,6 +106,9 @@ func (s *Session) attrs(w word) (list []Candidate) {
 		return nil
 	}
 	r, isRef := x.(*refValue)
+	if to, ok := x.(*sendValue); ok {
+		return s.methodsFrom(to.r, w, before)
+	}
 	if !isRef {
 		for _, name := range x.AttrNames() {
 			if strings.HasPrefix(name, w.last) {
@@ -121,13 +124,26 @@ func (s *Session) attrs(w word) (list []Candidate) {
 	if info.Kind.Name == look.Directory {
 		return s.entryNames(r, w, before)
 	}
+	list = s.methodsFrom(r, w, before)
+	if strings.HasPrefix(attenuate, w.last) {
+		list = append(list, Candidate{before + attenuate + "(", attenuate + `("r")`, "a weaker reference"})
+	}
+	if strings.HasPrefix(sends, w.last) {
+		list = append(list, Candidate{before + sends + ".", sends + ".…", "a method, delivered later"})
+	}
+	return list
+}
+
+// methodsFrom are the methods of an object that begin with the word.
+func (s *Session) methodsFrom(r *refValue, w word, before string) (list []Candidate) {
+	info, err := s.describe(r.ref)
+	if err != nil {
+		return nil
+	}
 	for _, m := range info.Kind.Methods {
 		if strings.HasPrefix(m.Name, w.last) {
 			list = append(list, Candidate{before + m.Name + "(", look.Signature(m), "needs " + m.Needs.String()})
 		}
-	}
-	if strings.HasPrefix(attenuate, w.last) {
-		list = append(list, Candidate{before + attenuate + "(", attenuate + `("r")`, "a weaker reference"})
 	}
 	return list
 }

@@ -8,7 +8,7 @@ import (
 
 func TestATabKnowsWhatComesNext(t *testing.T) {
 	s, out := begin(t, Options{Writable: true})
-	run(t, s, out, "shelf = root.shelf; p = shelf.store(grams=1); g = grant(shelf); u = save(shelf)")
+	run(t, s, out, "shelf = root.shelf; p = shelf.store(grams=1); g = grant(shelf); u = save(shelf); sent = shelf.send.weigh()")
 	for line, want := range map[string][]string{
 		"roo":                          {"root"},
 		"ro":                           {"root", "rows"},
@@ -17,7 +17,12 @@ func TestATabKnowsWhatComesNext(t *testing.T) {
 		"root.s":                       {"root.shelf"},
 		`root["sh`:                     nil,
 		`root["shelf"].w`:              {`root["shelf"].weigh(`},
-		"shelf.":                       {"shelf.weigh(", "shelf.store(", "shelf.clear(", "shelf.keep(", "shelf.attenuate("},
+		"shelf.":                       {"shelf.weigh(", "shelf.store(", "shelf.clear(", "shelf.keep(", "shelf.attenuate(", "shelf.send."},
+		"shelf.send.cl":                {"shelf.send.clear("},
+		"shelf.send.store(n":           {"note=", "notes="},
+		"sent.w":                       {"sent.wait"},
+		"watch(mail, ti":               {"times="},
+		"tim":                          {"time", "timers"},
 		"[shelf.cl":                    {"shelf.clear("},
 		"shelf.store(":                 {"to=", "grams=", "note=", "notes="},
 		"shelf.store(n":                {"note=", "notes="},

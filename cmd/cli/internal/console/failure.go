@@ -67,14 +67,26 @@ func (s *Session) failure(err error) *Failure {
 func (s *Session) consequence(err error, stopped bool) string {
 	code := codeOf(err)
 	switch {
-	case code == caps.ErrMaybeExecuted:
+	case code == caps.ErrMaybeExecuted || s.unsure:
 		return ""
-	case s.turns > 0:
-		return fmt.Sprintf("   (nothing happened here; %s before it took effect)", text.Count(int64(s.turns), "turn"))
+	case s.turns+s.acted > 0:
+		return fmt.Sprintf("   (nothing happened here; %s before it took effect)", s.before())
 	case code != "" || stopped || s.undone:
 		return "   (nothing happened)"
 	}
 	return ""
+}
+
+// before is what the input did before it failed.
+func (s *Session) before() string {
+	var did []string
+	if s.turns > 0 {
+		did = append(did, text.Count(int64(s.turns), "turn"))
+	}
+	if s.acted > 0 {
+		did = append(did, text.Count(int64(s.acted), "call")+" outside")
+	}
+	return strings.Join(did, " and ")
 }
 
 // codeOf is the outcome that err stands for; empty if it comes from no object. In a turn

@@ -73,7 +73,7 @@ func (g *grid) add(e starlark.Value) {
 	g.nothing = g.nothing && e == starlark.None
 	row := make([]string, len(cells))
 	for i, c := range cells {
-		row[i] = g.cell(e, c)
+		row[i] = g.cell(e, c, i == len(cells)-1)
 		if i == len(g.numbers) {
 			g.numbers = append(g.numbers, true)
 		}
@@ -82,14 +82,20 @@ func (g *grid) add(e starlark.Value) {
 	g.rows = append(g.rows, row)
 }
 
-// cell is a cell of e's row.
-func (g *grid) cell(e, c starlark.Value) string {
+// cell is a cell of e's row. The last one moves no other out of the line.
+func (g *grid) cell(e, c starlark.Value, last bool) string {
 	r, ok := e.(*record)
 	if !ok || r.brief.IsZero() {
 		return g.s.cell(c, maxCell)
 	}
-	if t, ok := c.(starlarktime.Time); ok {
-		return text.Ago(time.Time(t), r.brief)
+	switch c := c.(type) {
+	case starlarktime.Time:
+		return text.Ago(time.Time(c), r.brief)
+	case starlarktime.Duration:
+		return text.Length(time.Duration(c))
+	}
+	if last {
+		return g.s.cell(c, maxCell)
 	}
 	return g.s.cell(c, maxBrief)
 }

@@ -15,6 +15,7 @@ type methodValue struct {
 	r    *refValue
 	kind sturdy.KindInfo
 	info sturdy.MethodInfo
+	sent bool // it is sent, not called
 }
 
 func (m *methodValue) String() string {
@@ -29,6 +30,9 @@ func (m *methodValue) Hash() (uint32, error) { return 0, fmt.Errorf("a method ca
 // CallInternal calls the object.
 func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	s := m.r.s
+	if m.sent {
+		return m.send(args, kwargs)
+	}
 	if m.info.Name == "range" && look.IsCollection(m.kind.Name) {
 		return m.rows(args, kwargs)
 	}
@@ -41,9 +45,12 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 		res, err = deliver(s, m.r.ref, m.info, arg)
 		return err
 	}
-	if reads := m.info.Needs&^caps.Read == 0; reads || !m.kind.Known {
+	switch reads := m.info.Needs&^caps.Read == 0; {
+	case reads || !m.kind.Known:
 		err = call()
-	} else {
+	case m.info.Needs&caps.Run != 0:
+		err = s.acting(m.Name(), call)
+	default:
 		err = s.writing(m.Name(), call)
 	}
 	if err != nil {

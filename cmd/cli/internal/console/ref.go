@@ -54,6 +54,9 @@ func (r *refValue) Attr(name string) (starlark.Value, error) {
 	if name == attenuate {
 		return starlark.NewBuiltin(attenuate, r.attenuate), nil
 	}
+	if name == sends {
+		return &sendValue{r}, nil
+	}
 	info, err := r.s.describe(r.ref)
 	if err != nil {
 		return nil, err
@@ -63,7 +66,7 @@ func (r *refValue) Attr(name string) (starlark.Value, error) {
 	}
 	for _, m := range info.Kind.Methods {
 		if m.Name == name {
-			return &methodValue{r, info.Kind, m}, nil
+			return &methodValue{r: r, kind: info.Kind, info: m}, nil
 		}
 	}
 	return nil, noMethod(info.Kind, name)
@@ -104,7 +107,7 @@ func (r *refValue) AttrNames() []string {
 	if err != nil {
 		return nil
 	}
-	names := []string{attenuate}
+	names := []string{attenuate, sends}
 	for _, m := range info.Kind.Methods {
 		names = append(names, m.Name)
 	}

@@ -24,6 +24,7 @@ type Options struct {
 	Writable bool   // writes are let through to the world
 	Writing  string // the command line that would let them through; in the error that refuses one
 	Timing   bool   // say after each input how many turns it took and how long
+	Screen   bool   // Out is a terminal that somebody looks at: watch draws over what it drew
 	Width    int    // columns of a line; 0: 100
 	Steps    uint64 // of Starlark that one input may take; 0: a thousand million
 }
@@ -44,6 +45,10 @@ type Session struct {
 	running *starlark.Thread
 	// stopped is why an iterator ended the thread: iterators cannot return errors.
 	stopped error
+	// pause waits between two pictures of a watch.
+	pause func(context.Context, time.Duration) error
+	// seenEnough: the running input was a watch, and was interrupted.
+	seenEnough bool
 	effects
 }
 
@@ -54,6 +59,9 @@ type effects struct {
 	spent time.Duration // in those turns
 	// undone: the last turn was one that failed, so nothing of it happened.
 	undone bool
+	acted  int // calls of what acts outside, in no turn
+	// unsure: the last call was one of those and failed, after what it may have done.
+	unsure bool
 }
 
 // New begins a session at the world's root.
@@ -64,7 +72,7 @@ func New(o Options) *Session {
 	if o.Steps == 0 {
 		o.Steps = 1e9
 	}
-	s := &Session{Options: o, ctx: context.Background()}
+	s := &Session{Options: o, ctx: context.Background(), pause: pause}
 	s.verbs = s.allVerbs()
 	s.globals = starlark.StringDict{
 		"root": s.ref(o.Runtime.Root().Ref),
@@ -81,17 +89,24 @@ func New(o Options) *Session {
 // expression. At the first error it stops: variables are then as they were before, and what
 // is said of the world is in the error, a *Failure. name is what src is called in errors.
 func (s *Session) Run(ctx context.Context, name, src string) error {
-	s.effects, s.stopped = effects{}, nil
+	s.effects, s.stopped, s.seenEnough = effects{}, nil, false
 	f, err := options().Parse(name, src, 0)
 	if err != nil {
 		return s.failure(err)
 	}
 	began, before := time.Now(), maps.Clone(s.globals)
 	for _, stmt := range f.Stmts {
-		if err := s.statement(ctx, name, stmt); err != nil {
+		if err := s.statement(ctx, name, stmt); err != nil && !s.seenEnough {
 			failure := s.failure(err)
+			if failure.Line == 0 {
+				start, _ := stmt.Span()
+				failure.Line = int(start.Line)
+			}
 			s.globals = before
 			return failure
+		}
+		if s.seenEnough {
+			break
 		}
 	}
 	s.report(time.Since(began))
@@ -181,11 +196,27 @@ func (s *Session) writing(what string, run func() error) error {
 	})
 }
 
+// acting runs what needs x: it acts outside, in no turn, so it is counted as none, and no
+// error says that nothing of it happened. Inside a turn it is for the object to refuse it.
+func (s *Session) acting(what string, run func() error) error {
+	switch {
+	case !s.Writable:
+		return fmt.Errorf("%s needs x: it acts outside, and this session only reads. To let it, start it with: %s", what, s.Writing)
+	case s.inTurn:
+		s.wrote = true
+		return run()
+	}
+	err := run()
+	s.acted++
+	s.undone, s.unsure = false, err != nil
+	return err
+}
+
 // timed runs one turn, and counts it if it wrote.
 func (s *Session) timed(turn func() error) error {
 	began := time.Now()
 	err := turn()
-	s.undone = err != nil
+	s.undone, s.unsure = err != nil, false
 	if err == nil && s.wrote {
 		s.turns++
 		s.spent += time.Since(began)

@@ -35,6 +35,8 @@ func (s *Session) show(v starlark.Value) (string, error) {
 		return v.show()
 	case *sturdyValue:
 		return v.show(), nil
+	case *promiseValue:
+		return v.show()
 	case *starlark.List:
 		return s.showRows(v, showRows)
 	case *page:

@@ -41,7 +41,7 @@ func (s *Session) allVerbs() []verb {
 		{"sync", "", "wait until everything committed is on disk", s.sync},
 		{"check", "", "verify everything that is on disk", s.check},
 		{"evict", "", "drop from memory every state that can be loaded again", s.evict},
-	}, s.grantVerbs())
+	}, s.grantVerbs(), s.mailVerbs())
 }
 
 func (s *Session) help(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -78,7 +78,8 @@ func (s *Session) helpAll() string {
 		rows = append(rows, []string{"  " + v.name + "(" + v.args + ")", v.help})
 	}
 	return "root is where everything starts: root.accounts.alice is an entry of an entry.\n" +
-		"Behind the dot of anything else stand its methods: alice.deposit(cents=5), alice.attenuate(\"r\").\n" +
+		"Behind the dot of anything else stand its methods: alice.deposit(cents=5), alice.attenuate(\"r\"),\n" +
+		"and alice.send.deposit(cents=5), which is delivered later.\n" +
 		"_ is the last value. The language is Starlark, which looks like Python. A tab completes.\n\n" +
 		text.Table(rows, 0)
 }

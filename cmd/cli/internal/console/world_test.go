@@ -45,9 +45,33 @@ var shelfKind = sturdy.Define("test.example/shelf",
 	sturdy.Command(keep, (*shelf).keep),
 )
 
+// bell acts outside.
+type bell struct{}
+
+const ring caps.Method[bool, string] = "ring"
+
+func ringing(_ context.Context, _ bell, loud bool) (string, error) {
+	if !loud {
+		return "", fmt.Errorf("nobody has heard it")
+	}
+	return "ding", nil
+}
+
+var bellKind = sturdy.Define("test.example/bell", sturdy.Outside(ring, ringing))
+
+// hang puts a bell into the root.
+func hang(t testing.TB, s *Session) {
+	err := s.Runtime.Update(context.Background(), func(turn *sturdy.WriteTurn) error {
+		return s.Runtime.Root().Put(turn, "bell", bellKind.New(turn, bell{}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // begin opens a world in memory with a shelf, a directory and a map, and a session in it.
 func begin(t testing.TB, o Options) (*Session, *bytes.Buffer) {
-	rt, err := sturdy.Options{Kinds: []sturdy.Kind{shelfKind}}.Open()
+	rt, err := sturdy.Options{Kinds: []sturdy.Kind{shelfKind, bellKind}}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,17 @@ func Span(s string) (time.Duration, error) {
 	}
 }
 
+// Length is d as Span reads it if it is a whole number of one unit, the largest that is:
+// "7d", "90m"; else as Go writes it, "1.5s".
+func Length(d time.Duration) string {
+	for _, c := range []byte("dhms") {
+		if d > 0 && d%unit(c) == 0 {
+			return strconv.FormatInt(int64(d/unit(c)), 10) + string(c)
+		}
+	}
+	return d.String()
+}
+
 func unit(c byte) time.Duration {
 	switch c {
 	case 'w':

@@ -71,3 +71,14 @@ func FuzzSpan(f *testing.F) {
 		}
 	})
 }
+
+func TestALengthOfTimeIsTypedAsItIsTold(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Second: "1s", 90 * time.Minute: "90m", 36 * time.Hour: "36h", 14 * 24 * time.Hour: "14d",
+		1500 * time.Millisecond: "1.5s", time.Nanosecond: "1ns", -time.Hour: "-1h0m0s",
+	} {
+		if got := Length(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+type deadCmd struct {
+	world
+	Resend  string `xor:"do" placeholder:"ID" help:"Send this one again. It is delivered when its program has the world open."`
+	Discard string `xor:"do" placeholder:"ID" help:"Forget this one."`
+	Full    bool   `help:"Do not shorten lines."`
+}
+
+// Help is what dead --help says below the usage.
+func (deadCmd) Help() string {
+	return `A message that could not be delivered for good is a line: its number, to whom, which method, from whom, since when, its size on disk, and why: what it was for is not there, or the reference did not allow it. The newest 10,000 are kept. A method that ran and failed has answered its sender; that is not listed.`
+}
+
+func (c *deadCmd) run(ctx context.Context, a *app) error {
+	if c.Resend == "" && c.Discard == "" {
+		return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error {
+			return letterTable(a, rt.Activity().DeadLetters(ctx), c.Full, "ERROR", func(l sturdy.LetterInfo) string { return l.Error })
+		})
+	}
+	return c.change(ctx, a)
+}
+
+// change sends again or forgets. It knows no kinds, so that nobody's method runs: what a
+// program does with its messages it does itself.
+func (c *deadCmd) change(ctx context.Context, a *app) (err error) {
+	rt, err := c.open(a, nil, true)
+	if err != nil {
+		return err
+	}
+	defer closing(rt, &err)
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	if c.Resend != "" {
+		if err := rt.Activity().Resend(ctx, c.Resend); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "letter %s is sent again, as a new one\n", text.Line(c.Resend))
+		return nil
+	}
+	if err := rt.Activity().Discard(ctx, c.Discard); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "letter %s is forgotten\n", text.Line(c.Discard))
+	return nil
+}

@@ -1,0 +1,23 @@
+package look
+
+import (
+	"iter"
+	"strings"
+
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// Promise is the kind of promises.
+const Promise = "sturdy/promise"
+
+// LettersTo are those of all that are for the object with that ID.
+func LettersTo(all iter.Seq2[sturdy.LetterInfo, error], id string) iter.Seq2[sturdy.LetterInfo, error] {
+	return func(yield func(sturdy.LetterInfo, error) bool) {
+		for l, err := range all {
+			mine := err != nil || strings.HasSuffix(l.To, " "+id)
+			if mine && !yield(l, err) {
+				return
+			}
+		}
+	}
+}

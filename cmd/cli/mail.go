@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"iter"
+
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+type mailCmd struct {
+	world
+	Path string `arg:"" optional:"" name:"PATH" help:"Of the object that the messages are for: names from the root, like accounts/alice. Without it all are listed."`
+	Full bool   `help:"Do not shorten lines."`
+}
+
+// Help is what mail --help says below the usage.
+func (mailCmd) Help() string {
+	return `A message that was sent and not yet delivered is a line: its number, to whom, which method, from whom, since when, its size on disk, and why it is held back, if it would be also while its program runs. A kind that this command does not have is such a reason, as far as this command can tell.
+
+Nothing is delivered to look: that is done by the program, while it has the world open, and by repl -w.`
+}
+
+func (c *mailCmd) run(ctx context.Context, a *app) error {
+	return c.lookWith(ctx, a, a.kinds, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *mailCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
+	all := rt.Activity().Letters(ctx)
+	if c.Path != "" {
+		ref, err := at(ctx, rt, c.Path)
+		if err != nil {
+			return err
+		}
+		info, err := rt.Describe(ctx, ref)
+		if err != nil {
+			return err
+		}
+		all = look.LettersTo(all, info.ID)
+	}
+	return letterTable(a, all, c.Full, "HELD", func(l sturdy.LetterInfo) string { return l.Held })
+}
+
+// letterTable prints a line for each letter; the last column says what keeps it from being
+// delivered.
+func letterTable(a *app, all iter.Seq2[sturdy.LetterInfo, error], full bool, last string, why func(sturdy.LetterInfo) string) error {
+	l := lister{a: a, width: width(full)}
+	l.add("LETTER", "TO", "METHOD", "FROM", "SENT", "BYTES", last)
+	for m, err := range all {
+		if err != nil {
+			l.flush()
+			return err
+		}
+		l.add(m.ID, dash(text.Line(m.To)), dash(text.Line(m.Method)), dash(text.Line(m.From)), moment(m.Sent), text.Int(m.Bytes), dash(text.Line(why(m))))
+	}
+	l.flush()
+	return nil
+}

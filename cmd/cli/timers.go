@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+type timersCmd struct {
+	world
+	Full bool `help:"Do not shorten lines."`
+}
+
+// Help is what timers --help says below the usage.
+func (timersCmd) Help() string {
+	return `A message that waits for its time is a line: its number, to whom, which method, when it is due, how often it goes off again, if it does, and who set it. What came due while no program had the world open goes off when one does.`
+}
+
+func (c *timersCmd) run(ctx context.Context, a *app) error {
+	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+}
+
+func (c *timersCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
+	l := lister{a: a, width: width(c.Full)}
+	l.add("TIMER", "TO", "METHOD", "DUE", "EVERY", "FROM")
+	for t, err := range rt.Activity().Timers(ctx) {
+		if err != nil {
+			l.flush()
+			return err
+		}
+		l.add(t.ID, dash(text.Line(t.To)), dash(text.Line(t.Method)), moment(t.Due), dash(every(t.Every)), dash(text.Line(t.From)))
+	}
+	l.flush()
+	return nil
+}
+
+// every is how often a timer goes off; empty: once.
+func every(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return text.Length(d)
+}
