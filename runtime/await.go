@@ -240,7 +240,7 @@ func (t *WriteTurn) then(h *handle, via caps.Authority, m caps.Message) error {
 		return err
 	}
 	rt := t.r.vat.rt
-	th := then{To: m.To, Method: m.Method, As: rt.ref(h, via)}
+	th := then{To: m.To, Method: m.Method, As: rt.ref(h, via), May: t.r.may.number()}
 	if t.r.self != nil {
 		th.Sender = t.r.self.oid.N
 	}

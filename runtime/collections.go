@@ -155,6 +155,9 @@ func (t *ReadTurn) allows(h *handle, via caps.Authority, d *definition, op strin
 	if !via.Allows(need) {
 		return noRight(&method{op: d.name + "." + op, need: need}, h, via)
 	}
+	if t.may != nil {
+		return t.may.refuses(h, d.name+"."+op, need)
+	}
 	return nil
 }
 

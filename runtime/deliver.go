@@ -111,6 +111,8 @@ type delivery struct {
 	held   string // why the mailbox is not served for now
 	inbox  bool   // because the target looks into it by itself
 	wake   bool   // and waits for what is in it
+	// empty is the meter that could not pay for it; it can be sent again when that is refilled.
+	empty *emptyError
 }
 
 func (d *delivery) once() (err error) {
@@ -154,6 +156,11 @@ func (d *delivery) run(b *mailbox) error {
 	}
 	if on, err := t.passOn(h, d.mail); on || err != nil {
 		return err
+	}
+	if d.letter.ceiling != 0 {
+		if t.r.may, err = t.r.mayAt(v.handleOf(d.letter.ceiling)); err != nil {
+			return err
+		}
 	}
 	t.dropLetter(b.target, d.mail)
 	reply, err := h.receive(t, via, caps.Message{To: refs[0], Method: d.letter.method, Body: d.letter.body, Slots: refs[1:]})
@@ -245,14 +252,14 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 		return true, 0
 	}
 	_ = v.reply(Relaxed(context.Background()), "deliver", g, err) // for its count
+	errors.As(err, &d.empty)
 	if e, ok := err.(*caps.Error); !ok || e.Op == "" {
 		h := v.handleOf(d.mail.target)
 		err = outcome(v.rt.opOf(h, d.letter.method), h, err)
 	}
 	if lost := v.consume(d, err); lost != nil {
 		v.rt.log.Error("a letter that cannot be delivered cannot be put away either", "letter", fmt.Sprintf("%x", d.mail.number), "err", lost)
-		d.held = "cannot be put away: " + lost.Error()
-		v.hold(d)
+		v.stopServing(d, "cannot be put away: "+lost.Error())
 	}
 	return true, 0
 }
@@ -262,7 +269,12 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 func (v *vat) consume(d *delivery, err error) error {
 	return v.rt.update(Relaxed(context.Background()), "consume", func(t *WriteTurn) error {
 		t.dropLetter(d.mail.target, d.mail)
-		if d.t.r.calls == 0 && len(d.letter.slots) > 0 {
+		if d.empty != nil {
+			if err := t.empty(d.empty, nil); err != nil {
+				return err
+			}
+		}
+		if (d.empty != nil || d.t.r.calls == 0) && len(d.letter.slots) > 0 {
 			if err := t.bury(d.letter, err); err != nil {
 				return err
 			}
@@ -272,6 +284,14 @@ func (v *vat) consume(d *delivery, err error) error {
 		}
 		return t.conclude(&d.letter, d.mail, settled{err: err})
 	})
+}
+
+// stopServing is hold for who does not hold the lock.
+func (v *vat) stopServing(d *delivery, why string) {
+	v.w.lockInternal()
+	defer v.w.unlock()
+	d.held = why
+	v.hold(d)
 }
 
 // hold stops serving a mailbox until it is released. It is done with the lock still held with
@@ -285,8 +305,7 @@ func (v *vat) hold(d *delivery) {
 
 // postpone does not serve a mailbox for a while. The others are served meanwhile.
 func (v *vat) postpone(d *delivery, why error) {
-	d.held = "is tried again soon: " + why.Error()
-	v.hold(d)
+	v.stopServing(d, "is tried again soon: "+why.Error())
 	target := d.mail.target
 	time.AfterFunc(againAfter, func() {
 		v.w.lockInternal()

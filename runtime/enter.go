@@ -50,6 +50,9 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if m, err = v.kind.find(h, via, name); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := mayOf(ctx).refuses(h, m.op, m.need); err != nil {
+		return nil, nil, nil, err
+	}
 	return ctx, m, nil, nil
 }
 
@@ -75,6 +78,11 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 	}
 	if m.outside {
 		return nil, nil, nil, outsideInTurn(m, h)
+	}
+	if r.may != nil {
+		if err := r.may.refuses(h, m.op, m.need); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	if m.need == caps.Read {
 		return r, m, v.state, nil
@@ -196,7 +204,7 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 	if v.shut.Load() {
 		return nil, stoppedError(op, ErrClosed)
 	}
-	t := &ReadTurn{ctx: ctx, vat: v}
+	t := &ReadTurn{ctx: ctx, vat: v, may: mayOf(ctx)}
 	if isRelaxed(ctx) {
 		s, err := v.newest(ctx, op)
 		if err != nil {

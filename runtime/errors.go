@@ -23,6 +23,7 @@ const (
 	ErrTimeout    caps.Code = "it took too long"               // it goes on; only the waiting ended
 	ErrCycle      caps.Code = "a ring of waits"                // each waits for the next, so none would ever end
 	ErrCanceled   caps.Code = "the thread was canceled"        // a step of a thread that is to end, once
+	ErrMeter      caps.Code = "the meter is empty"             // of a thread: refill it, and the thread goes on
 	ErrTooOld     caps.Code = "the turn's snapshot is too old" // a read turn took longer than snapshots are kept
 	ErrImpure     caps.Code = "the turn is not deterministic"  // Checked mode: two runs of one turn differed
 )

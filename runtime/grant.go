@@ -243,7 +243,7 @@ type seldom struct {
 	rung      bool        // it has rung alarms; then
 	nextDue   int64       // is when the next one is
 
-	holds     *delivery   // the mailbox that is not served for now, whatever becomes of the turn
+	holds *delivery // the mailbox that is not served for now, whatever becomes of the turn
 
 	// And of the threads.
 	wakes      []uint64 // those that can go on

@@ -39,6 +39,7 @@ type then struct {
 	Method string
 	As     caps.Ref // the promise, as it was held by whoever asked
 	Sender uint64   // who is charged
+	May    uint64   // the domain in which it was asked for; 0: none
 }
 
 const (
@@ -386,7 +387,7 @@ func (t *WriteTurn) tell(th then, o settled) error {
 	if err != nil {
 		return err
 	}
-	l.sender = th.Sender
+	l.sender, l.ceiling = th.Sender, th.May
 	t.enqueue(l) // however much waits already: that the outcome is told was promised
 	return nil
 }
@@ -394,6 +395,9 @@ func (t *WriteTurn) tell(th then, o settled) error {
 // message is o as the argument that an Outcome[R] is decoded from: a struct with one of its
 // two fields. The result stands in it as it is, whatever type it has.
 func (o settled) message() (body []byte, slots []caps.Ref, err error) {
+	if o.err == nil && len(o.reply.Body) == 0 {
+		return []byte{0x80}, nil, nil // a caps.Done, which has no bytes of its own: a struct without fields
+	}
 	if o.err == nil {
 		return append([]byte("\x81\xa5Value"), o.reply.Body...), o.reply.Slots, nil
 	}

@@ -34,6 +34,8 @@ type Runtime struct {
 	threads     *KindOf[thread]
 	strands     strands
 	portKind    *KindOf[port]
+	domains     *KindOf[domain]
+	meters      *KindOf[meter]
 	ports       ports
 	ledger      *handle // the object that lists the grants
 	activity    *handle // the object that has what is under way

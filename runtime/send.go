@@ -96,6 +96,7 @@ func (t *WriteTurn) letter(m caps.Message) (l letter, err error) {
 	if t.r.self != nil {
 		l.sender = t.r.self.oid.N
 	}
+	l.ceiling = t.r.may.number()
 	l.number, l.opening, l.at, l.method, l.body = v.next, v.rt.incarnation, t.Now().UnixNano(), m.Method, m.Body
 	v.next++
 	l.slots = make([]objstore.Slot, 0, 1+len(m.Slots))

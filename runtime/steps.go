@@ -236,7 +236,7 @@ func (s *strand) settle() {
 // outsideTurns runs fn with a context that ends when the thread must.
 func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply, error)) (caps.Reply, error) {
 	key := fmt.Sprintf("%s/%x/%s", s.rt.worldID, s.h.oid.N, path)
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stepKey{}, key))
+	ctx, cancel := context.WithCancel(stepContext{context.Background(), key, s.may})
 	defer cancel()
 	m := &s.rt.strands
 	m.mu.Lock()
@@ -261,8 +261,26 @@ func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply,
 	return fn(ctx)
 }
 
+// stepContext is the context of a Step.
+type stepContext struct {
+	context.Context
+	key string
+	may *may
+}
+
 // stepKey finds the key of a step in its context.
 type stepKey struct{}
+
+// Value finds the key of the step, and what may be done in it.
+func (c stepContext) Value(key any) any {
+	switch key.(type) {
+	case stepKey:
+		return c.key
+	case mayKey:
+		return c.may
+	}
+	return c.Context.Value(key)
+}
 
 // Key is the idempotency key of the step that ctx belongs to: the same for each attempt, and
 // no other step's, in this world or another. Empty outside of steps.

@@ -21,6 +21,11 @@ type strand struct {
 	h       *handle  // the thread
 	of      *handle  // the object that it runs on
 	ref     caps.Ref // the same, as the thread holds it
+	via     caps.Authority
+	may     *may
+	root    caps.Ref
+	holds   map[string]caps.Ref
+	metered time.Time // until when its time is charged
 	program func(*strand) error
 	op      string // for errors: "shop.example/order.fulfil"
 	memos   map[string]memo
@@ -261,8 +266,11 @@ func (s *strand) load() error {
 		if st.Paused || st.ended() || st.State == ThreadParked {
 			return errLeave
 		}
-		s.ref = st.Of
-		s.of, _, _ = s.rt.open(st.Of)
+		s.ref, s.root, s.holds, s.metered = st.Of, st.Root, st.Holds, t.Now()
+		s.of, s.via, _ = s.rt.open(st.Of)
+		if s.may, err = t.mayOfRef(st.Domain); err != nil {
+			return err
+		}
 		s.op = s.rt.opOf(s.of, st.Method)
 		if s.program, failed = t.programOf(s.of, st); failed != nil {
 			return nil
@@ -313,10 +321,11 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		goruntime.Goexit()
 	}
 	for {
-		begun := false
+		begun, now := false, time.Time{}
+		var empty *emptyError
 		err := s.rt.update(Relaxed(context.Background()), s.op+" "+name, func(t *WriteTurn) error {
 			begun = true
-			t.strand = s
+			t.strand, t.r.may, now = s, s.may, t.Now()
 			st, err := t.r.threadState(s.h)
 			if err != nil {
 				return err
@@ -328,7 +337,10 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		})
 		switch {
 		case err == nil:
+			s.metered = now
 			return nil
+		case errors.As(err, &empty):
+			s.broke(empty)
 		case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, ErrStopped):
 			s.leave()
 		case begun:
@@ -356,6 +368,7 @@ func (s *strand) view(fn func(*ReadTurn) error) error {
 		begun := false
 		err := s.rt.View(Relaxed(context.Background()), func(t *ReadTurn) error {
 			begun = true
+			t.may = s.may
 			return fn(t)
 		})
 		switch {
@@ -383,7 +396,10 @@ func (s *strand) finish(err error) {
 		s.park(err, "")
 		return
 	}
-	_ = s.update("end", func(t *WriteTurn, st *thread) error { return s.end(t, st.Noticed) })
+	_ = s.update("end", func(t *WriteTurn, st *thread) error {
+		t.unmetered = true
+		return s.end(t, st.Noticed)
+	})
 }
 
 // end is the end of the thread.
@@ -418,6 +434,7 @@ func (s *strand) park(failure error, stack string) {
 	failed.Text, stack = failed.Text[:min(len(failed.Text), maxStack)], stack[:min(len(stack), maxStack)]
 	canceled := false
 	_ = s.update("park", func(t *WriteTurn, was *thread) error {
+		t.unmetered = true
 		if canceled = was.Noticed; canceled {
 			err := s.end(t, true)
 			if st, e := t.threadAt(s.h); e == nil && !errors.Is(failure, ErrCanceled) {
@@ -439,6 +456,23 @@ func (s *strand) park(failure error, stack string) {
 		return
 	}
 	s.rt.log.Error("a thread is parked: its program failed; look at it, and resume or cancel it", "thread", s.h.name(), "program", s.op, "err", failed)
+}
+
+// broke parks the thread because its meter is empty, and ends its goroutine.
+func (s *strand) broke(e *emptyError) {
+	_ = s.update("park", func(t *WriteTurn, _ *thread) error {
+		t.unmetered = true
+		st, err := t.threadAt(s.h)
+		if err != nil {
+			return err
+		}
+		st.set(ThreadParked, t.Now())
+		st.Err = e.err
+		t.runnable(s.h.oid.N, false)
+		t.rare().resolved = append(t.rare().resolved, s.h.oid.N)
+		return t.empty(e, s.h)
+	})
+	s.leave()
 }
 
 // maxStack is how much of a stack is kept.

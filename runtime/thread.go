@@ -59,7 +59,7 @@ func Runs[S any](m caps.Action, program func(*Thread[S]) error) Part[S] {
 func spawnNow(f caps.Frame, method string) error {
 	h := f.Object.(*handle)
 	spawn := func(t *WriteTurn) error {
-		_, err := t.spawn(h, f.Via, method)
+		_, err := t.spawn(h, f.Via, method, Domain{})
 		return err
 	}
 	if t, ok := f.Turn.(*WriteTurn); ok {
@@ -85,6 +85,9 @@ type thread struct {
 	Of     caps.Ref // the object, as it was held by who spawned
 	Method string
 	Parent caps.Ref // the thread on which it was spawned; null: no thread
+	Domain caps.Ref // what it may do; null: anything
+	Root   caps.Ref // what it sees as its root; null: the world's
+	Holds  map[string]caps.Ref
 	State  ThreadState
 	Paused bool
 	Cancel string // why it is to end; empty: it is not
@@ -110,15 +113,16 @@ func (st *thread) set(s ThreadState, now time.Time) {
 
 // Spawn starts a thread when the turn commits: m is made by To of an Action that Runs binds.
 // Whoever spawns needs x on the object, and the thread holds it with the authority that m.To
-// carries. What cannot be spawned fails the turn.
-func (t *WriteTurn) Spawn(m caps.Message) ThreadRef {
+// carries; d says what else it holds, and what it may do. What cannot be spawned fails the
+// turn, with ErrNoRight if the thread might do more than who spawns it.
+func (t *WriteTurn) Spawn(m caps.Message, d Domain) ThreadRef {
 	t.r.check()
 	t.r.depth++ // see openColl
 	h, a, ok := t.r.vat.rt.open(m.To)
 	err := t.sendable(m)
 	if err == nil && ok {
 		var ref caps.Ref
-		if ref, err = t.spawn(h, a, m.Method); err == nil {
+		if ref, err = t.spawn(h, a, m.Method, d); err == nil {
 			t.r.depth--
 			return ThreadRef{ref}
 		}
@@ -126,7 +130,7 @@ func (t *WriteTurn) Spawn(m caps.Message) ThreadRef {
 	panic(unwind{cmp.Or(err, error(&caps.Error{Op: "spawn " + m.Method, Code: caps.ErrBadArgument, Text: m.To.String() + " is not of this world"}))})
 }
 
-func (t *WriteTurn) spawn(h *handle, a caps.Authority, method string) (ref caps.Ref, err error) {
+func (t *WriteTurn) spawn(h *handle, a caps.Authority, method string, d Domain) (ref caps.Ref, err error) {
 	v := t.r.vat
 	_, m, _, err := h.admit(t, a, method)
 	switch {
@@ -139,6 +143,9 @@ func (t *WriteTurn) spawn(h *handle, a caps.Authority, method string) (ref caps.
 	st := thread{Of: v.rt.ref(h, a), Method: method, State: ThreadRunning, Since: now.UnixNano(), Born: now.UnixNano()}
 	if t.strand != nil {
 		st.Parent = v.rt.ref(t.strand.h, caps.Full())
+	}
+	if err := t.settleIn(&st, d); err != nil {
+		return ref, err
 	}
 	ref = v.rt.threads.New(t, st)
 	th, _, _ := v.rt.open(ref)
@@ -188,6 +195,9 @@ func (th *Thread[S]) Thread() ThreadRef { return ThreadRef{th.s.rt.ref(th.s.h, c
 func (th *Thread[S]) Turn(name string, fn func(*WriteTurn, *S) error) error {
 	s := th.s
 	return s.turn(name, func(t *WriteTurn) error {
+		if err := cmp.Or(t.r.alive(s.via), t.r.may.refuses(s.of, s.op, caps.Write)); err != nil {
+			return outcome(s.op, s.of, err)
+		}
 		p, err := t.own(s.of)
 		if err != nil {
 			return err
@@ -204,6 +214,9 @@ func (th *Thread[S]) Turn(name string, fn func(*WriteTurn, *S) error) error {
 func (th *Thread[S]) View(fn func(*ReadTurn, *S) error) error {
 	s := th.s
 	return s.view(func(t *ReadTurn) error {
+		if err := cmp.Or(t.alive(s.via), t.may.refuses(s.of, s.op, caps.Read)); err != nil {
+			return outcome(s.op, s.of, err)
+		}
 		v, err := t.state(s.of)
 		if err != nil {
 			return err

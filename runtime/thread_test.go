@@ -80,7 +80,7 @@ func spawn(t *testing.T, w *runtimetest.World, program caps.Action) (p caps.Ref,
 	t.Helper()
 	if err := w.Update(t.Context(), func(tn *sturdy.WriteTurn) error {
 		p = parcelKind.New(tn, parcel{})
-		th = tn.Spawn(program.To(p))
+		th = tn.Spawn(program.To(p), sturdy.Domain{})
 		return errors.Join(w.Root().Put(tn, "parcel", p), w.Root().Put(tn, "thread", th.Ref))
 	}); err != nil {
 		t.Fatal(err)

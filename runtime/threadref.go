@@ -229,7 +229,7 @@ func (t *WriteTurn) tellParent(h *handle, st *thread) error {
 	if err != nil {
 		return err
 	}
-	l.sender = h.oid.N
+	l.sender, l.ceiling = h.oid.N, 0
 	t.enqueue(l)
 	return nil
 }

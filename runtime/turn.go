@@ -39,6 +39,7 @@ type ReadTurn struct {
 	behind bool
 	// refused: a call was, for a grant that is revoked or has run out.
 	refused bool
+	may     *may       // do at most; nil: anything
 	through *caps.Gate // what the latest calls came through; nil: none did
 	calls   int64      // how many, that through has not been told of
 }
@@ -62,6 +63,8 @@ type WriteTurn struct {
 	rand  *random // nil until the turn asks for randomness
 	// strand is the thread that the turn is a step of; nil: it is none.
 	strand *strand
+	// unmetered: it is the runtime's own doing.
+	unmetered bool
 	// seldom is nil in most turns, see grant.go.
 	seldom *seldom
 

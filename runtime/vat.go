@@ -76,7 +76,7 @@ func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTu
 		}
 	}
 	t := &WriteTurn{op: op, first: v.next}
-	t.r.ctx, t.r.vat, t.r.w = ctx, v, t
+	t.r.ctx, t.r.vat, t.r.w, t.r.may = ctx, v, t, mayOf(ctx)
 	t.wset = t.few[:0]
 	if before != nil {
 		t.r.now, t.rand, t.misses, t.trial = before.r.now, before.rand, before.misses, before.trial
@@ -142,6 +142,9 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 	}
 	if err == nil && t.missed == nil {
 		err = t.seal()
+	}
+	if err == nil && t.missed == nil && t.r.may != nil {
+		err = t.charge()
 	}
 	if t.missed == nil && !t.abandoned && v.rt.checked {
 		err = t.rehearse(err)

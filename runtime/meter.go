@@ -1,0 +1,206 @@
+package sturdy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// Meter is the capability to see what threads have used, and to give them more. A thread draws
+// on the meter of its domain, and that on the one of the domain in which it was made, and so
+// on: what a child may use is never more than its parent has. What is used is counted in the
+// turn that uses it, so no crash loses it.
+//
+// A thread whose meter is empty is parked, with ErrMeter; a message that it has sent and that
+// cannot be paid for becomes a dead letter. Whoever the meter was made for is told, with
+// MeterEmpty. A Refill lets the threads go on.
+type Meter struct{ caps.Ref }
+
+// Budget is an amount of what is metered. In a new meter 0 means that it does not count that.
+type Budget struct {
+	Turns    int64         // write turns, deliveries among them
+	Bytes    int64         // written to states and elements, encoded
+	Messages int64         // sent, those of timers when they go off
+	Time     time.Duration // of the clock while the thread does not wait
+}
+
+// MeterInfo is what a meter says.
+type MeterInfo struct {
+	ID      string
+	Left    Budget // 0 of what is not counted, too
+	Used    Budget
+	Limited Budget // all that was ever given; 0: not counted
+	Parked  int64  // threads that wait for a Refill
+}
+
+// MeterEmpty is sent to whom a meter was made for when somebody wanted more than was left:
+// once, until it is refilled.
+const MeterEmpty caps.Command[MeterInfo] = "meter empty"
+
+// What can be asked of a meter.
+const (
+	meterRefill caps.Command[Budget]  = "refill"
+	meterInfo   caps.Query[MeterInfo] = "info"
+)
+
+// meter is the state.
+type meter struct {
+	Given, Used Budget
+	Up          caps.Ref // the meter that this one draws on; null: none
+	Tell        caps.Ref // whom to tell; null: nobody
+	Told        bool
+	Parked      []caps.Ref // threads
+}
+
+func newMeterKind() *KindOf[meter] {
+	return Define("sturdy/meter", Command(meterRefill, (*meter).refill), Query(meterInfo, (*meter).info))
+}
+
+// NewMeter makes a meter with that much on it, below the one that this turn draws on. tell, if
+// it is not null, is sent MeterEmpty.
+func (t *WriteTurn) NewMeter(b Budget, tell caps.Ref) Meter {
+	t.r.check()
+	m := meter{Given: b, Tell: tell}
+	if t.r.may != nil {
+		m.Up = t.r.may.Meter
+	}
+	if b.negative() {
+		panic(unwind{&caps.Error{Op: "meter", Code: caps.ErrBadArgument, Text: "a negative amount"}})
+	}
+	return Meter{t.r.vat.rt.meters.New(t, m)}
+}
+
+// Refill adds to the meter, and lets those go on that were parked because it was empty. It
+// needs w.
+func (m Meter) Refill(ctx context.Context, more Budget) error {
+	return meterRefill.Call(ctx, m.Ref, more)
+}
+
+// Info returns what the meter says. It needs r.
+func (m Meter) Info(ctx context.Context) (MeterInfo, error) { return meterInfo.Call(ctx, m.Ref) }
+
+func (b Budget) negative() bool { return b.Turns < 0 || b.Bytes < 0 || b.Messages < 0 || b.Time < 0 }
+
+func (b Budget) plus(o Budget) Budget {
+	return Budget{b.Turns + o.Turns, b.Bytes + o.Bytes, b.Messages + o.Messages, b.Time + o.Time}
+}
+
+// short names what of cost is not left; empty: all of it is there.
+func (m *meter) short(cost Budget) string {
+	switch {
+	case m.Given.Turns > 0 && m.Used.Turns+cost.Turns > m.Given.Turns:
+		return fmt.Sprintf("all %d turns are used", m.Given.Turns)
+	case m.Given.Bytes > 0 && m.Used.Bytes+cost.Bytes > m.Given.Bytes:
+		return fmt.Sprintf("%d of %d bytes are used, and %d are asked for", m.Used.Bytes, m.Given.Bytes, cost.Bytes)
+	case m.Given.Messages > 0 && m.Used.Messages+cost.Messages > m.Given.Messages:
+		return fmt.Sprintf("%d of %d messages are used, and %d are asked for", m.Used.Messages, m.Given.Messages, cost.Messages)
+	case m.Given.Time > 0 && m.Used.Time+cost.Time > m.Given.Time:
+		return fmt.Sprintf("%s of %s are used", m.Used.Time, m.Given.Time)
+	}
+	return ""
+}
+
+// charge takes what the turn has used off the meters it draws on.
+func (t *WriteTurn) charge() error {
+	if t.r.may == nil || t.r.may.Meter.IsNull() || t.unmetered {
+		return nil
+	}
+	cost := Budget{Turns: 1, Bytes: int64(t.bytes)}
+	if t.seldom != nil {
+		cost.Messages = int64(len(t.seldom.sent))
+	}
+	if t.strand != nil {
+		cost.Time = max(t.Now().Sub(t.strand.metered), 0)
+	}
+	for ref := t.r.may.Meter; !ref.IsNull(); {
+		h, _, _ := t.r.vat.rt.open(ref)
+		s, err := t.own(h)
+		if err != nil {
+			return err
+		}
+		m := (*meter)(s)
+		if short := m.short(cost); short != "" {
+			return &emptyError{h, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it, and the thread goes on."}}
+		}
+		m.Used = m.Used.plus(cost)
+		if err := h.work.kind.def.seal(h.work, t.r.vat.rt); err != nil {
+			return err
+		}
+		ref = m.Up
+	}
+	return nil
+}
+
+// emptyError says which meter is empty.
+type emptyError struct {
+	meter *handle
+	err   *caps.Error
+}
+
+// Error is the text of what is told.
+func (e *emptyError) Error() string { return e.err.Error() }
+
+// Unwrap is what is told.
+func (e *emptyError) Unwrap() error { return e.err }
+
+// empty notes that the meter is empty, and for whom, and has it told.
+func (t *WriteTurn) empty(e *emptyError, parked *handle) error {
+	s, err := t.own(e.meter)
+	if err != nil {
+		return err
+	}
+	m, rt := (*meter)(s), t.r.vat.rt
+	if parked != nil && len(m.Parked) < maxParked {
+		m.Parked = append(m.Parked, rt.ref(parked, caps.Full()))
+	}
+	if m.Told || m.Tell.IsNull() {
+		return nil
+	}
+	m.Told = true
+	l, err := t.letter(MeterEmpty.To(m.Tell, m.infoOf(e.meter)))
+	if err != nil {
+		return nil // whom to tell is no one that can be sent to: then nobody is told
+	}
+	l.sender, l.ceiling = e.meter.oid.N, 0
+	t.enqueue(l)
+	return nil
+}
+
+// maxParked is how many threads a meter remembers to let go on.
+const maxParked = 10_000
+
+func (m *meter) infoOf(h *handle) MeterInfo {
+	return MeterInfo{ID: fmt.Sprintf("%x", h.oid.N), Left: m.left(), Used: m.Used, Limited: m.Given, Parked: int64(len(m.Parked))}
+}
+
+func (m *meter) left() Budget {
+	return Budget{
+		max(m.Given.Turns-m.Used.Turns, 0), max(m.Given.Bytes-m.Used.Bytes, 0),
+		max(m.Given.Messages-m.Used.Messages, 0), max(m.Given.Time-m.Used.Time, 0),
+	}
+}
+
+func (m *meter) info(t *ReadTurn) (MeterInfo, error) { return m.infoOf(t.self), nil }
+
+func (m *meter) refill(t *WriteTurn, more Budget) error {
+	if more.negative() {
+		return &caps.Error{Code: caps.ErrBadArgument, Text: "a negative amount"}
+	}
+	m.Given = m.Given.plus(more)
+	parked := m.Parked
+	m.Parked, m.Told = nil, false
+	for _, ref := range parked {
+		h, _, _ := t.r.vat.rt.open(ref)
+		st, err := t.threadAt(h)
+		if err != nil {
+			return err
+		}
+		if st.State == ThreadParked && st.Err != nil && st.Err.Code == ErrMeter {
+			st.set(ThreadRunning, t.Now())
+			t.startThread(h.oid.N)
+		}
+	}
+	return nil
+}
