@@ -10,23 +10,23 @@ import (
 	"github.com/sturdyrt/sturdy/runtime/runtimetest"
 )
 
-// clerk is a thread that tries to add to a counter by every route there is.
-type clerk struct {
+// steward is a thread that tries to add to a counter by every route there is.
+type steward struct {
 	Errors map[string]string
 	Target caps.Ref
 }
 
 const (
-	clerkTry   caps.Action                   = "try"
-	clerkShed  caps.Action                   = "shed"
-	clerkTurns caps.Action                   = "turns"
-	clerkErrs  caps.Query[map[string]string] = "errors"
-	clerkOn    caps.Command[bool]            = "on"
+	stewardTry   caps.Action                   = "try"
+	stewardShed  caps.Action                   = "shed"
+	stewardTurns caps.Action                   = "turns"
+	stewardErrs  caps.Query[map[string]string] = "errors"
+	stewardOn    caps.Command[bool]            = "on"
 )
 
-func (c *clerk) errs(*sturdy.ReadTurn) (map[string]string, error) { return c.Errors, nil }
+func (c *steward) errs(*sturdy.ReadTurn) (map[string]string, error) { return c.Errors, nil }
 
-func try(th *sturdy.Thread[clerk]) error {
+func try(th *sturdy.Thread[steward]) error {
 	target := th.Held("target")
 	verdicts := map[string]string{}
 	verdict := func(route string, err error) {
@@ -39,17 +39,17 @@ func try(th *sturdy.Thread[clerk]) error {
 			verdicts[route] = err.Error()
 		}
 	}
-	verdict("call", th.Turn("call", func(t *sturdy.WriteTurn, _ *clerk) error {
+	verdict("call", th.Turn("call", func(t *sturdy.WriteTurn, _ *steward) error {
 		_, err := counterAdd.Call(t, target, 1)
 		return err
 	}))
 	_, err := sturdy.Step(th, "step", func(ctx context.Context) (int64, error) { return counterAdd.Call(ctx, target, 1) })
 	verdict("step", err)
-	verdict("read", th.View(func(t *sturdy.ReadTurn, _ *clerk) error {
+	verdict("read", th.View(func(t *sturdy.ReadTurn, _ *steward) error {
 		_, err := counterGet.Call(t, target)
 		return err
 	}))
-	verdict("collection", th.Turn("collection", func(t *sturdy.WriteTurn, _ *clerk) error {
+	verdict("collection", th.Turn("collection", func(t *sturdy.WriteTurn, _ *steward) error {
 		sturdy.NewList[int64](t).Append(t, 1)
 		return nil
 	}))
@@ -60,32 +60,32 @@ func try(th *sturdy.Thread[clerk]) error {
 	_, err = sturdy.Step(th, "child", func(ctx context.Context) (bool, error) {
 		return true, nil
 	})
-	verdict("child", errors.Join(err, th.Turn("spawn", func(t *sturdy.WriteTurn, c *clerk) error {
-		t.Spawn(clerkTurns.To(t.Self()), sturdy.Domain{Ceiling: caps.Read | caps.Write | caps.Run})
+	verdict("child", errors.Join(err, th.Turn("spawn", func(t *sturdy.WriteTurn, c *steward) error {
+		t.Spawn(stewardTurns.To(t.Self()), sturdy.Domain{Ceiling: caps.Read | caps.Write | caps.Run})
 		return nil
 	})))
-	return th.Turn("tell", func(t *sturdy.WriteTurn, c *clerk) error {
+	return th.Turn("tell", func(t *sturdy.WriteTurn, c *steward) error {
 		c.Errors = verdicts
 		return nil
 	})
 }
 
-var clerkKind = sturdy.Define("example.org/clerk",
-	sturdy.Query(clerkErrs, (*clerk).errs),
-	sturdy.Runs(clerkTry, try),
-	sturdy.Runs(clerkShed, func(th *sturdy.Thread[clerk]) error {
+var stewardKind = sturdy.Define("example.org/steward",
+	sturdy.Query(stewardErrs, (*steward).errs),
+	sturdy.Runs(stewardTry, try),
+	sturdy.Runs(stewardShed, func(th *sturdy.Thread[steward]) error {
 		if err := th.ShedOn(th.Held("target"), caps.Read); err != nil {
 			return err
 		}
-		if _, err := sturdy.Receive(th, "go", clerkOn, 0); err != nil {
+		if _, err := sturdy.Receive(th, "go", stewardOn, 0); err != nil {
 			return err
 		}
 		return try(th)
 	}),
-	sturdy.Runs(clerkTurns, func(th *sturdy.Thread[clerk]) error {
+	sturdy.Runs(stewardTurns, func(th *sturdy.Thread[steward]) error {
 		return th.Loop("work", func() (bool, error) {
 			more := false
-			err := th.Turn("turn", func(_ *sturdy.WriteTurn, c *clerk) error {
+			err := th.Turn("turn", func(_ *sturdy.WriteTurn, c *steward) error {
 				if c.Errors == nil {
 					c.Errors = map[string]string{}
 				}
@@ -102,14 +102,14 @@ func hire(t *testing.T, w *runtimetest.World, program caps.Action, d sturdy.Doma
 	t.Helper()
 	target := counterAt(t, w, "target")
 	if err := w.Update(t.Context(), func(tn *sturdy.WriteTurn) error {
-		c = clerkKind.New(tn, clerk{})
+		c = stewardKind.New(tn, steward{})
 		d := d
 		d.Holds = map[string]caps.Ref{"target": target}
-		if d.Limits == nil && d.Ceiling == 0 && program == clerkTry {
+		if d.Limits == nil && d.Ceiling == 0 && program == stewardTry {
 			d.Limits = map[caps.Ref]caps.Rights{target: caps.Read}
 		}
 		th = tn.Spawn(program.To(c), d)
-		return errors.Join(w.Root().Put(tn, "clerk", c), w.Root().Put(tn, "thread", th.Ref))
+		return errors.Join(w.Root().Put(tn, "steward", c), w.Root().Put(tn, "thread", th.Ref))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func hire(t *testing.T, w *runtimetest.World, program caps.Action, d sturdy.Doma
 
 func wantVerdicts(t *testing.T, c caps.Ref, want map[string]string) {
 	t.Helper()
-	got, err := clerkErrs.Call(t.Context(), c)
+	got, err := stewardErrs.Call(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +130,8 @@ func wantVerdicts(t *testing.T, c caps.Ref, want map[string]string) {
 }
 
 func TestALimitOnOneObjectHoldsByEveryRoute(t *testing.T) {
-	w := runtimetest.Open(t, counterKind, clerkKind)
-	c, th := hire(t, w, clerkTry, sturdy.Domain{})
+	w := runtimetest.Open(t, counterKind, stewardKind)
+	c, th := hire(t, w, stewardTry, sturdy.Domain{})
 	if err := th.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -142,8 +142,8 @@ func TestALimitOnOneObjectHoldsByEveryRoute(t *testing.T) {
 }
 
 func TestAChildCannotBeGivenMore(t *testing.T) {
-	w := runtimetest.Open(t, counterKind, clerkKind)
-	c, th := hire(t, w, clerkTry, sturdy.Domain{Ceiling: caps.Read | caps.Write})
+	w := runtimetest.Open(t, counterKind, stewardKind)
+	c, th := hire(t, w, stewardTry, sturdy.Domain{Ceiling: caps.Read | caps.Write})
 	if err := th.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -151,14 +151,14 @@ func TestAChildCannotBeGivenMore(t *testing.T) {
 }
 
 func TestWhatWasShedStaysShedAcrossRestarts(t *testing.T) {
-	w := runtimetest.Open(t, counterKind, clerkKind)
-	hire(t, w, clerkShed, sturdy.Domain{})
+	w := runtimetest.Open(t, counterKind, stewardKind)
+	hire(t, w, stewardShed, sturdy.Domain{})
 	w.Settle()
 	if err := w.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.Crash()
-	c, err := w.Root().Get(t.Context(), "clerk")
+	c, err := w.Root().Get(t.Context(), "steward")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestWhatWasShedStaysShedAcrossRestarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clerkOn.Send(t.Context(), th, true)
+	stewardOn.Send(t.Context(), th, true)
 	if err := (sturdy.ThreadRef{Ref: th}).Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestWhatWasShedStaysShedAcrossRestarts(t *testing.T) {
 }
 
 func TestAnEmptyMeterParksAndARefillLetsGoOn(t *testing.T) {
-	w := runtimetest.Open(t, counterKind, clerkKind)
+	w := runtimetest.Open(t, counterKind, stewardKind)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	told, empty := sturdy.Port(ctx, w.Runtime, sturdy.MeterEmpty)
@@ -185,7 +185,7 @@ func TestAnEmptyMeterParksAndARefillLetsGoOn(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c, th := hire(t, w, clerkTurns, sturdy.Domain{Meter: m})
+	c, th := hire(t, w, stewardTurns, sturdy.Domain{Meter: m})
 	if err := th.Wait(ctx); !errors.Is(err, sturdy.ErrMeter) {
 		t.Fatal(err)
 	}
