@@ -36,7 +36,7 @@ const (
 // then is whom the outcome is sent to.
 type then struct {
 	To     caps.Ref
-	Method string
+	Method string   // empty: To is a thread that waits for the outcome, see ask.go
 	As     caps.Ref // the promise, as it was held by whoever asked
 	Sender uint64   // who is charged
 	May    uint64   // the domain in which it was asked for; 0: none
@@ -378,6 +378,10 @@ func (t *WriteTurn) readdress(h *handle, ml *mail, to caps.Ref) error {
 
 // tell sends an outcome to who has asked for it.
 func (t *WriteTurn) tell(th then, o settled) error {
+	if th.Method == "" {
+		h, _, _ := t.r.vat.rt.open(th.To)
+		return t.ringThread(h) // it has asked, and looks by itself
+	}
 	_, a, _ := t.r.vat.rt.open(th.As)
 	body, slots, err := o.as(a).message()
 	if err != nil {

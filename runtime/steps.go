@@ -22,6 +22,8 @@ type memo struct {
 	Body  []byte // of the result
 	Slots []caps.Ref
 	Err   *caps.Error
+	// Promise is what an Ask waits for.
+	Promise caps.Ref
 }
 
 type stepState string

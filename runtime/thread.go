@@ -95,10 +95,11 @@ type thread struct {
 	Noticed bool
 	Since   int64 // when State came to be, in nanoseconds since 1970
 	Born    int64
-	Step    string // that it waits in
-	Waits   string // for what, for people: "message approve"
-	For     string // method of the message that it waits for
-	Place   string // file and line where it waits
+	Step    string   // that it waits in
+	Waits   string   // for what, for people: "message approve"
+	For     string   // method of the message that it waits for
+	On      caps.Ref // what it has asked, and whose answer it waits for
+	Place   string   // file and line where it waits
 	Err     *caps.Error
 	Stack   string // of its panic
 }
@@ -108,7 +109,7 @@ func (st *thread) ended() bool { return st.State == ThreadDone || st.State == Th
 // set changes the state, and forgets what belonged to the one before.
 func (st *thread) set(s ThreadState, now time.Time) {
 	st.State, st.Since = s, now.UnixNano()
-	st.Step, st.Waits, st.For, st.Place, st.Err, st.Stack = "", "", "", "", nil, ""
+	st.Step, st.Waits, st.For, st.Place, st.Err, st.Stack, st.On = "", "", "", "", nil, "", caps.Ref{}
 }
 
 // Spawn starts a thread when the turn commits: m is made by To of an Action that Runs binds.

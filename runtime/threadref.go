@@ -26,6 +26,8 @@ type ThreadInfo struct {
 	Cancel  string      // why it is to end; empty: it is not
 	Step    string      // that it waits in
 	Waits   string      // for what: "message approve", "time"
+	On      string      // what it has asked, and whose answer it waits for: "thread 1f"
+	Ring    []string    // the threads that wait for each other in a ring, this one first; empty: there is none
 	Until   time.Time   // when the wait is over by itself; zero: never
 	At      string      // file and line of the program where it waits
 	Since   time.Time   // when State came to be
@@ -246,6 +248,9 @@ func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
 	}
 	if ph, _, ok := t.vat.rt.open(st.Parent); ok {
 		info.Parent = strconv.FormatUint(ph.oid.N, 16)
+	}
+	if on, _, ok := t.vat.rt.open(st.On); ok {
+		info.On, info.Ring = on.name(), t.ring(h)
 	}
 	if st.State == ThreadWaiting {
 		if rec, ok := t.element(h, "s"+st.Step); ok {

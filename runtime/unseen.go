@@ -48,10 +48,11 @@ func (u *unseen) due(now time.Time, all bool) (late []*sent) {
 func (rt *Runtime) logUnseen(all bool) {
 	for _, s := range rt.unseen.due(rt.clock(), all) {
 		l, err := parseLetter(s.mail.number, s.element.rec)
-		if err != nil {
+		o := s.outcome.Load()
+		if err != nil || o == nil || o.err == nil { // a rollback has taken the outcome back
 			continue
 		}
-		rt.logBroken(&l, s.outcome.Load().err)
+		rt.logBroken(&l, o.err)
 	}
 }
 

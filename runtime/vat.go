@@ -191,6 +191,9 @@ func (v *vat) retry(t *WriteTurn) {
 func (v *vat) commit(t *WriteTurn) {
 	v.stats.turns.Add(1)
 	if len(t.wset) == 0 && len(t.elems) == 0 {
+		if t.seldom != nil && t.seldom.rung { // what was due has been taken back
+			v.mail.due = t.seldom.nextDue
+		}
 		return
 	}
 	first := v.lsn == v.cut

@@ -51,7 +51,8 @@ const forEver = time.Duration(math.MaxInt64)
 // want is what a thread waits for.
 type want struct {
 	what   string
-	method string // of a message; empty: for time only
+	method string        // of a message that the thread receives
+	ask    *caps.Message // whose answer it waits for; neither: it waits for time only
 	within time.Duration
 	fits   func(body []byte, slots []caps.Ref) error
 }
@@ -68,6 +69,9 @@ func (s *strand) wait(name string, w want) (caps.Reply, error) {
 			return caps.Reply{}, s.failed(path, err)
 		}
 		if !m.over() {
+			if w.ask != nil {
+				s.warnOfRing()
+			}
 			s.sleep()
 		}
 	}
@@ -87,16 +91,35 @@ func (s *strand) look(t *WriteTurn, path string, m memo, w want) (memo, error) {
 			return memo{State: stepDone, Tries: 1, Body: reply.Body, Slots: reply.Slots}, nil
 		}
 	}
+	if m.State == stepWaits && w.ask != nil {
+		o, ok, err := t.answered(m.Promise)
+		if err != nil {
+			return m, err
+		}
+		if ok {
+			s.resumed(t, m)
+			if o.err != nil {
+				return memo{State: stepFailed, Tries: 1, Err: plain(o.err)}, nil
+			}
+			return memo{State: stepDone, Tries: 1, Body: o.reply.Body, Slots: o.reply.Slots}, nil
+		}
+	}
 	now := t.Now().UnixNano()
 	if m.State != stepWaits {
 		m = memo{State: stepWaits, Tries: 1}
+		if w.ask != nil {
+			var err error
+			if m.Promise, err = t.ask(s, *w.ask); err != nil {
+				return m, err
+			}
+		}
 		if now < math.MaxInt64-int64(w.within) {
 			m.Until = now + int64(w.within)
 		}
 	}
 	if m.Until > 0 && now >= m.Until {
 		s.resumed(t, m)
-		if w.method == "" {
+		if w.method == "" && w.ask == nil {
 			return memo{State: stepDone, Tries: 1}, nil
 		}
 		return memo{State: stepFailed, Tries: 1, Err: &caps.Error{
@@ -110,10 +133,26 @@ func (s *strand) look(t *WriteTurn, path string, m memo, w want) (memo, error) {
 	if err != nil {
 		return m, err
 	}
-	st.set(ThreadWaiting, t.Now())
-	st.Step, st.Waits, st.For, st.Place = path, w.what, w.method, callerOutside()
+	if st.State != ThreadWaiting || st.Step != path {
+		st.set(ThreadWaiting, t.Now())
+		st.Step, st.Waits, st.For, st.Place = path, w.what, w.method, callerOutside()
+		if w.ask != nil {
+			st.On = w.ask.To
+		}
+	}
 	t.runnable(s.h.oid.N, false)
 	return m, nil
+}
+
+// warnOfRing logs that the thread waits for itself in the end.
+func (s *strand) warnOfRing() {
+	_ = s.view(func(t *ReadTurn) error {
+		if ring := t.ring(s.h); ring != nil {
+			s.rt.log.Warn("threads wait for each other, and none of them will go on; cancel one, or make one answer before it asks",
+				"threads", len(ring), "ring", strings.Join(ring, " -> "))
+		}
+		return nil
+	})
 }
 
 // resumed ends a wait: the alarm goes, and the thread can run.
