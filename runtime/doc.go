@@ -80,6 +80,47 @@
 // keep, where a derived secret needs nothing); a record for each weaker text (whoever has
 // one could fill the disk without asking).
 //
+// # What acts by itself
+//
+// A descriptor's Send does later what its Call does now: exactly once in effect, in order from
+// each sender to each target, in a turn of its own. [WriteTurn.After], [WriteTurn.At] and
+// [WriteTurn.Every] send when it is time. What a send comes to is its promise: Go code awaits
+// it; its Ref can be stored, and called before it is known; Then has it delivered. A promise
+// or a timer is an object only if somebody stores it.
+//
+// A thread runs a program that takes longer than a turn: [Runs] binds it, [WriteTurn.Spawn]
+// starts it. It does everything in steps, which are recorded: [Thread.Turn], [Step] for what is
+// outside, [Receive] and [Ask] for messages, [Thread.Sleep], [Thread.Loop] for what has no end.
+// Its [Domain] is what it holds and the most that it may do, and its [Meter] how much.
+//
+// Go code at the edge takes part through a [Port], which it ranges over, and through methods
+// bound with [Outside], which do I/O. [Activity] lists all that is under way.
+//
+// Rules for who uses them:
+//
+//   - What is sent in a turn leaves when that commits, and never if it fails. To send needs
+//     a Ref that is not deep; what the Ref allows is judged when the message is delivered.
+//   - A method's error consumes the message and breaks the promise. What never reached its
+//     method (no right, no such method, revoked, gone) is kept as a dead letter as well. What is
+//     of a kind that this program does not know waits for one that does.
+//   - An undelivered message is charged to its sender, who may have 10,000 of them or 16 MiB:
+//     a turn that sends more fails with ErrOverloaded, Go code outside of turns waits. A target
+//     that cannot run delays nobody else.
+//   - What a program of a thread does outside of steps is done again when it goes on after a
+//     wait or a restart. Let it depend on what steps return, not on the time or on the state.
+//   - A message to a plain object is delivered under the ceiling of the thread that sent it;
+//     one to a thread is received under that thread's.
+//
+// Awkward cases: two letters cannot have one number, as it is an object number, which is never
+// given twice. A crash between a send and its delivery leaves the letter, one after the
+// delivery leaves it delivered, as both are changes of one element in one commit. A method that
+// panics each time is not delivered again; one that kills the process is. A promise that would
+// come to itself is broken. A thread that is woken while its goroutine ends gets another.
+//
+// Rejected: a queue of messages in each sender's state (it would be copied with each turn); an
+// object for each promise (most are ignored, and nothing is collected yet); replaying a program
+// against a history of what it did (it forbids changing the program).
+//
 // # Inside
 //
 // One message, walked through:

@@ -127,6 +127,9 @@ func (rt *Runtime) start(o Options) error {
 		v.failed.Store(&stopped{errors.New("the world was opened read-only")})
 	}
 	v.snaps.setDurable(&snapshot{lsn: v.lsn, store: v.store.Snapshot()})
+	if err := v.checkActivity(); err != nil {
+		return err
+	}
 	rt.worldID, rt.incarnation = info.World, info.Incarnation
 	if err := errors.Join(rt.openGates(), rt.openKey(o.Random, o.ReadOnly)); err != nil {
 		return err
@@ -188,6 +191,21 @@ func (v *vat) found(written []*kindRow, lineagesKnown bool) error {
 		return err
 	}
 	v.lsn, v.cut, v.next = b.LSN, b.LSN, b.Next
+	return nil
+}
+
+// checkActivity refuses a world in which another object stands where what is under way is
+// kept: it was made before there was any of that.
+func (v *vat) checkActivity() error {
+	s := v.snaps.acquire(&v.snaps.durable)
+	defer v.snaps.release(s)
+	rec, ok, err := s.store.Get(objstore.ObjectKey(v.activityOID()))
+	if err != nil {
+		return err
+	}
+	if !ok || rec.Kind != v.activityKind {
+		return &caps.Error{Op: "open", Code: caps.ErrFailed, Text: "this world was made by a version of Sturdy that had no messages and no threads; this one cannot open it"}
+	}
 	return nil
 }
 
