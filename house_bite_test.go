@@ -17,7 +17,7 @@ func breaches() []breach {
 	}
 	imports := func(pkg, imp string) string { return fmt.Sprintf("package %s\n\nimport _ %q\n", pkg, imp) }
 	many := ""
-	for i := range 71 {
+	for i := range 81 {
 		many += fmt.Sprintf("\tN%d = 1\n", i)
 	}
 	return []breach{

@@ -183,6 +183,10 @@ func (t *ReadTurn) timerInfo(due int64, l *letter) TimerInfo {
 }
 
 const (
+	// fullAgain is when a timer is tried again whose sender has too much waiting already. One
+	// that goes off again and again counts that as missed.
+	fullAgain = time.Second
+
 	maxRings = 256 // alarms that one turn sends
 	// maxBacklog is how many mailboxes may wait to be served before alarms wait, too.
 	maxBacklog = 1024
@@ -238,19 +242,28 @@ func (t *WriteTurn) ringOne(due int64, number uint64, rec objstore.Record, now i
 	if l.method == "" {
 		return t.ringThread(v.handleOf(number))
 	}
-	if l.every > 0 {
+	full := v.mail.accounts[l.sender].full()
+	switch {
+	case l.every > 0:
 		due += (now - due + l.every) / l.every * l.every
+		t.putAlarm(due, &l)
+	case full:
+		due = now + int64(fullAgain)
 		t.putAlarm(due, &l)
 	}
 	if l.wanted {
 		s, err := t.own(v.handleOf(number))
 		if err != nil {
-			return err
+			v.rt.log.Error("a timer's object cannot be read; the timer was dropped", "err", err)
+			t.dropAlarm(due, number)
+			return nil
 		}
 		(*timer)(s).Due = due
 	}
+	if full {
+		return nil // a timer does not add to what waits at its sender without end
+	}
 	l.number, l.wanted, l.every, l.at = v.next, false, 0, now
 	v.next++
-	t.enqueue(l)
-	return nil
+	return t.sendFor(l)
 }

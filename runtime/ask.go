@@ -44,7 +44,7 @@ func (t *WriteTurn) ask(s *strand, m caps.Message) (ref caps.Ref, err error) {
 	if err != nil {
 		return ref, err
 	}
-	p.Thens = append(p.Thens, then{To: s.rt.ref(s.h, caps.Full()), As: ref, Sender: s.h.oid.N})
+	p.Thens = append(p.Thens, then{To: s.rt.ref(s.h, caps.Full()), As: ref, Sender: s.rt.ref(s.h, caps.Full())})
 	return ref, nil
 }
 

@@ -240,9 +240,9 @@ func (t *WriteTurn) then(h *handle, via caps.Authority, m caps.Message) error {
 		return err
 	}
 	rt := t.r.vat.rt
-	th := then{To: m.To, Method: m.Method, As: rt.ref(h, via), May: t.r.may.number()}
+	th := then{To: m.To, Method: m.Method, As: rt.ref(h, via), May: t.here().ref(rt)}
 	if t.r.self != nil {
-		th.Sender = t.r.self.oid.N
+		th.Sender = rt.ref(t.r.self, caps.Full())
 	}
 	p, err := t.promiseAt(h)
 	if err != nil {

@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -190,6 +191,9 @@ func (b *readBody[S, A, R]) once(t *ReadTurn, h *handle, via caps.Authority, a A
 	defer t.rescue(b.method.op, &err, &returned)
 	v, err := t.state(h)
 	if err == nil {
+		err = t.may.refuses(h, b.method.op, b.method.need) // again: it may have been shed meanwhile
+	}
+	if err == nil {
 		r, err = b.inside(t, h, v.state, via, a)
 	}
 	returned = true
@@ -282,11 +286,11 @@ func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Au
 }
 
 // once runs the method between two looks at the grants: one may have been revoked while the
-// call waited for the writer, and run out since.
+// call waited for the writer, and run out since. The ceiling may have been lowered then, too.
 func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
 	returned := false
 	defer t.r.rescue(b.method.op, &err, &returned)
-	if err = t.r.alive(via); err == nil {
+	if err = cmp.Or(t.r.alive(via), t.r.may.refuses(h, b.method.op, b.method.need)); err == nil {
 		r, err = b.inside(t, h, via, a)
 		// A turn that has revoked its own grant may end: that is how one lets go.
 		if revoked := via.Gate.Alive(nil); revoked != nil {

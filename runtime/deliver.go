@@ -150,7 +150,11 @@ func (d *delivery) run(b *mailbox) error {
 	if d.held, err = t.r.receives(h, d.letter.method); err != nil {
 		return err
 	} else if d.held != "" {
-		d.inbox, d.wake = t.r.wanted(h, b)
+		if d.inbox, d.wake = t.r.wanted(h, b); d.inbox {
+			if err := t.mayReach(h, via, &d.letter); err != nil {
+				return err
+			}
+		}
 		t.rare().holds = d
 		return errHeld
 	}
@@ -274,7 +278,7 @@ func (v *vat) consume(d *delivery, err error) error {
 				return err
 			}
 		}
-		if (d.empty != nil || d.t.r.calls == 0) && len(d.letter.slots) > 0 {
+		if (d.empty != nil || d.t.r.calls == 0 && !t.hasThen(&d.letter)) && len(d.letter.slots) > 0 {
 			if err := t.bury(d.letter, err); err != nil {
 				return err
 			}
@@ -284,6 +288,16 @@ func (v *vat) consume(d *delivery, err error) error {
 		}
 		return t.conclude(&d.letter, d.mail, settled{err: err})
 	})
+}
+
+// hasThen reports whether somebody is told of the outcome of l in a message. He has dealt with
+// it then, and a server would keep a dead letter of every client that went away.
+func (t *WriteTurn) hasThen(l *letter) bool {
+	if !l.wanted {
+		return false
+	}
+	v, err := t.r.state(t.r.vat.handleOf(l.number))
+	return err == nil && v.kind.def == t.r.vat.rt.promises.def && len((*promise)(v.state).Thens) > 0
 }
 
 // stopServing is hold for who does not hold the lock.

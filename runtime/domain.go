@@ -72,13 +72,28 @@ func rightsText(r caps.Rights) string {
 	return r.String()
 }
 
-// mayKey finds what may be done in the context of a Step.
+// mayKey finds the thread in the context of a Step.
 type mayKey struct{}
 
-// mayOf is what may be done by who holds ctx, which is no turn.
-func mayOf(ctx context.Context) *may {
-	m, _ := ctx.Value(mayKey{}).(*may)
-	return m
+// stepOf is the thread whose Step has ctx, or nil.
+func stepOf(ctx context.Context) *strand {
+	s, _ := ctx.Value(mayKey{}).(*strand)
+	return s
+}
+
+// mayOf is what may be done in the world rt by who holds ctx, which is no turn: what its thread
+// may do now, and not when the Step began. In another world than the thread's own the numbers
+// of objects mean others, and there is none of its meters: there the rights hold.
+func mayOf(ctx context.Context, rt *Runtime) *may {
+	s := stepOf(ctx)
+	if s == nil {
+		return nil
+	}
+	m := s.may.Load()
+	if m == nil || s.rt == rt {
+		return m
+	}
+	return &may{nil, &domain{Rights: m.Rights}}
 }
 
 // mayAt is the domain with that number.
@@ -110,6 +125,16 @@ func (m *may) number() uint64 {
 	return m.h.oid.N
 }
 
+// here is what the turn may do, as an object of this world: that of a thread of another world
+// has none yet.
+func (t *WriteTurn) here() *may {
+	if m := t.r.may; m != nil && m.h == nil {
+		h, _, _ := t.r.vat.rt.open(t.r.vat.rt.domains.New(t, *m.domain))
+		t.r.may = &may{h, m.domain}
+	}
+	return t.r.may
+}
+
 // ref is the domain as it is stored.
 func (m *may) ref(rt *Runtime) caps.Ref {
 	if m == nil {
@@ -120,7 +145,7 @@ func (m *may) ref(rt *Runtime) caps.Ref {
 
 // lower makes a domain that may do no more than d says and no more than what runs now.
 func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
-	up, rt := t.r.may, t.r.vat.rt
+	up, rt := t.here(), t.r.vat.rt
 	if d.Ceiling == 0 && len(d.Limits) == 0 && d.Meter.IsNull() {
 		return up.ref(rt), nil
 	}
@@ -135,22 +160,70 @@ func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
 		is.Rights = d.Ceiling
 	}
 	for ref, r := range d.Limits {
-		h, _, ok := rt.open(ref)
-		switch {
-		case !ok || h.vat != t.r.vat:
-			return caps.Ref{}, &caps.Error{Op: "spawn", Code: caps.ErrBadArgument, Text: "a limit for " + ref.String() + ", which is not of this world"}
-		case r&^up.of(h) != 0:
-			return caps.Ref{}, tooHigh(r&^up.of(h), h.name(), up.of(h))
+		h, err := t.r.designated(ref)
+		if err != nil {
+			return caps.Ref{}, outcome("spawn", h, err)
+		}
+		if more := r &^ up.of(h); more != 0 {
+			return caps.Ref{}, tooHigh(more, h.name(), up.of(h))
 		}
 		is.limit(h, r)
 	}
 	if !d.Meter.IsNull() {
+		if err := t.r.mayDraw(d.Meter.Ref, up); err != nil {
+			return caps.Ref{}, err
+		}
 		is.Meter = d.Meter.Ref
 	}
 	if len(is.Limits) > maxLimits {
 		return caps.Ref{}, tooLarge("a domain with limits for more than %d objects", maxLimits)
 	}
 	return rt.domains.New(t, is), nil
+}
+
+// designated is the object that ref is about: of a promise, what it came to. A limit for a
+// promise would hold for nothing, as what is called on it is called on that.
+func (t *ReadTurn) designated(ref caps.Ref) (*handle, error) {
+	for range maxBehind {
+		h, a, ok := t.vat.rt.open(ref)
+		if !ok || h.vat != t.vat {
+			return nil, &caps.Error{Code: caps.ErrBadArgument, Text: "a limit for " + ref.String() + ", which is not of this world"}
+		}
+		v, err := t.state(h)
+		if err != nil {
+			return h, err
+		}
+		if v.kind != t.vat.latent && v.kind.def != t.vat.rt.promises.def {
+			return h, nil
+		}
+		if ref, err = h.cameTo(t, a); err != nil {
+			return h, err
+		}
+	}
+	return nil, tooLarge("more than %d promises that come to each other", maxBehind)
+}
+
+// mayDraw reports why a thread that up spawns cannot draw on the meter ref: it would use what
+// who spawns it does not have.
+func (t *ReadTurn) mayDraw(ref caps.Ref, up *may) error {
+	for first := true; ; first = false {
+		h, a, ok := t.vat.rt.open(ref)
+		if !ok || h.vat != t.vat {
+			return &caps.Error{Op: "spawn", Code: caps.ErrNoRight, Text: "a thread that draws on a meter which does not draw on that of who spawns it"}
+		}
+		v, err := t.state(h)
+		switch {
+		case err != nil:
+			return err
+		case v.kind.def != t.vat.rt.meters.def:
+			return &caps.Error{Op: "spawn", Object: h.name(), Code: caps.ErrBadArgument, Text: h.name() + " is no meter"}
+		case first && t.alive(a) != nil:
+			return t.alive(a)
+		case up == nil || up.Meter.IsNull() || up.Meter.Same(ref):
+			return nil
+		}
+		ref = (*meter)(v.state).Up
+	}
 }
 
 // maxLimits is how many objects a domain may have limits of their own for.
@@ -178,10 +251,18 @@ func (t *WriteTurn) settleIn(st *thread, d Domain) (err error) {
 		}
 	}
 	st.Holds, st.Root = maps.Clone(d.Holds), d.Root
-	if st.Root.IsNull() && t.strand != nil {
-		st.Root = t.strand.root
+	if by := t.spawner(); st.Root.IsNull() && by != nil {
+		st.Root = by.root
 	}
 	return nil
+}
+
+// spawner is the thread that the turn, or the Step around it, is of; nil: there is none.
+func (t *WriteTurn) spawner() *strand {
+	if s := stepOf(t.r.ctx); t.strand == nil && s != nil && s.rt == t.r.vat.rt {
+		return s
+	}
+	return t.strand
 }
 
 func checkName(name string) error {
@@ -205,30 +286,40 @@ func (th *Thread[S]) Root() Directory {
 // Shed lowers the ceiling to keep, on every object, for good: nothing raises it again, no
 // restart and nobody. It is no step: doing it again changes nothing.
 func (th *Thread[S]) Shed(keep caps.Rights) error {
-	return th.s.shed(func(d *domain) { d.Rights &= keep })
+	return th.s.shed(func(_ *WriteTurn, d *domain) error {
+		d.Rights &= keep
+		return nil
+	})
 }
 
 // ShedOn lowers the ceiling on the object that ref designates to keep, through whichever Ref
-// it is reached, for good.
+// it is reached, for good. Of a promise that is what it came to; while it is pending ShedOn
+// fails with ErrWouldBlock, and nothing is shed.
 func (th *Thread[S]) ShedOn(ref caps.Ref, keep caps.Rights) error {
-	h, _, ok := th.s.rt.open(ref)
-	if !ok {
-		return &caps.Error{Op: "shed", Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world"}
-	}
-	return th.s.shed(func(d *domain) { d.limit(h, keep) })
+	return th.s.shed(func(t *WriteTurn, d *domain) error {
+		h, err := t.r.designated(ref)
+		if err != nil {
+			return outcome("shed", h, err)
+		}
+		d.limit(h, keep)
+		return nil
+	})
 }
 
-func (s *strand) shed(how func(*domain)) error {
+func (s *strand) shed(how func(*WriteTurn, *domain) error) error {
 	var is *may
+	now := s.may.Load()
 	err := s.update("shed", func(t *WriteTurn, was *thread) error {
 		d := domain{Rights: everything}
-		if s.may != nil {
-			d = domain{s.may.Rights, maps.Clone(s.may.Limits), s.may.Meter}
+		if now != nil {
+			d = domain{now.Rights, maps.Clone(now.Limits), now.Meter}
 		}
 		before := domain{d.Rights, maps.Clone(d.Limits), d.Meter}
-		how(&d)
+		if err := how(t, &d); err != nil {
+			return err
+		}
 		if d.Rights == before.Rights && maps.Equal(d.Limits, before.Limits) {
-			is = s.may
+			is = now
 			return nil
 		}
 		if len(d.Limits) > maxLimits {
@@ -244,7 +335,7 @@ func (s *strand) shed(how func(*domain)) error {
 		return nil
 	})
 	if err == nil {
-		s.may = is
+		s.may.Store(is)
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if m, err = v.kind.find(h, via, name); err != nil {
 		return nil, nil, nil, err
 	}
-	if err := mayOf(ctx).refuses(h, m.op, m.need); err != nil {
+	if err := mayOf(ctx, h.vat.rt).refuses(h, m.op, m.need); err != nil {
 		return nil, nil, nil, err
 	}
 	return ctx, m, nil, nil
@@ -204,7 +204,7 @@ func (v *vat) beginRead(ctx context.Context, op string) (*ReadTurn, error) {
 	if v.shut.Load() {
 		return nil, stoppedError(op, ErrClosed)
 	}
-	t := &ReadTurn{ctx: ctx, vat: v, may: mayOf(ctx)}
+	t := &ReadTurn{ctx: ctx, vat: v, may: mayOf(ctx, v.rt)}
 	if isRelaxed(ctx) {
 		s, err := v.newest(ctx, op)
 		if err != nil {

@@ -236,6 +236,7 @@ type seldom struct {
 	taken     []placed    // letters that it has taken out of their mailboxes
 	sent      []placed    // letters that go into mailboxes
 	rows      []placed    // letters whose rows it has rewritten
+	posted    int64       // letters that its own code has sent
 	released  []uint64    // mailboxes that are served again
 	concluded []concluded // latent promises that it has settled
 	resolved  []uint64    // other promises that it has settled

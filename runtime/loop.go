@@ -40,9 +40,9 @@ func (th *Thread[S]) Loop(name string, round func() (more bool, err error)) erro
 // endRound forgets the steps of a round, and notes which is next or that there is none.
 func (s *strand) endRound(path, scope string, next uint64, more bool) error {
 	err := s.update(path, func(t *WriteTurn, _ *thread) error {
-		var done []string
+		var done []string // up to the byte behind the slash that scope ends with
 		for _, space := range []string{"s", "l"} {
-			t.r.scan(s.h, space+scope, space+scope+"\xff", func(elem string, _ objstore.Record) bool {
+			t.r.scan(s.h, space+scope, space+strings.TrimSuffix(scope, "/")+"0", func(elem string, _ objstore.Record) bool {
 				done = append(done, elem)
 				return true
 			})

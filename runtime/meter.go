@@ -2,7 +2,10 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -50,6 +53,7 @@ type meter struct {
 	Given, Used Budget
 	Up          caps.Ref // the meter that this one draws on; null: none
 	Tell        caps.Ref // whom to tell; null: nobody
+	May         caps.Ref // the domain in which it was made, and under which he is told; null: none
 	Told        bool
 	Parked      []caps.Ref // threads
 }
@@ -63,8 +67,8 @@ func newMeterKind() *KindOf[meter] {
 func (t *WriteTurn) NewMeter(b Budget, tell caps.Ref) Meter {
 	t.r.check()
 	m := meter{Given: b, Tell: tell}
-	if t.r.may != nil {
-		m.Up = t.r.may.Meter
+	if up := t.here(); up != nil {
+		m.Up, m.May = up.Meter, up.ref(t.r.vat.rt)
 	}
 	if b.negative() {
 		panic(unwind{&caps.Error{Op: "meter", Code: caps.ErrBadArgument, Text: "a negative amount"}})
@@ -72,8 +76,8 @@ func (t *WriteTurn) NewMeter(b Budget, tell caps.Ref) Meter {
 	return Meter{t.r.vat.rt.meters.New(t, m)}
 }
 
-// Refill adds to the meter, and lets those go on that were parked because it was empty. It
-// needs w.
+// Refill adds to the meter, and lets those go on that were parked because it was empty. What
+// the meter does not count it goes on not counting. It needs w.
 func (m Meter) Refill(ctx context.Context, more Budget) error {
 	return meterRefill.Call(ctx, m.Ref, more)
 }
@@ -85,6 +89,19 @@ func (b Budget) negative() bool { return b.Turns < 0 || b.Bytes < 0 || b.Message
 
 func (b Budget) plus(o Budget) Budget {
 	return Budget{b.Turns + o.Turns, b.Bytes + o.Bytes, b.Messages + o.Messages, b.Time + o.Time}
+}
+
+// raised is b with more of what it counts: what it does not count stays so. What would be more
+// than a number can say is as much as one can.
+func (b Budget) raised(o Budget) Budget {
+	return Budget{raised(b.Turns, o.Turns), raised(b.Bytes, o.Bytes), raised(b.Messages, o.Messages), raised(b.Time, o.Time)}
+}
+
+func raised[N int64 | time.Duration](n, more N) N {
+	if n == 0 {
+		return 0
+	}
+	return n + min(more, math.MaxInt64-n)
 }
 
 // short names what of cost is not left; empty: all of it is there.
@@ -109,33 +126,79 @@ func (t *WriteTurn) charge() error {
 	}
 	cost := Budget{Turns: 1, Bytes: int64(t.bytes)}
 	if t.seldom != nil {
-		cost.Messages = int64(len(t.seldom.sent))
+		cost.Messages = t.seldom.posted
 	}
 	if t.strand != nil {
 		cost.Time = max(t.Now().Sub(t.strand.metered), 0)
 	}
-	for ref := t.r.may.Meter; !ref.IsNull(); {
+	err := t.pay(t.r.may, cost)
+	if e := (*emptyError)(nil); errors.As(err, &e) {
+		if s := stepOf(t.r.ctx); s != nil {
+			s.empty.Store(e)
+		}
+	}
+	return err
+}
+
+// pay takes cost off the meter of d and those above it, or off none of them.
+func (t *WriteTurn) pay(d *may, cost Budget) error {
+	var chain []*handle
+	for ref := d.Meter; !ref.IsNull(); {
 		h, _, _ := t.r.vat.rt.open(ref)
+		if v := h.cur.Load(); h.work == nil && t.misses < maxMisses && (v == nil || v.state == nil && v.kind != h.vat.gone) {
+			t.missed = h // see newest; nobody may be there any more who would catch a panic
+			return errMissed
+		}
 		s, err := t.own(h)
 		if err != nil {
 			return err
 		}
 		m := (*meter)(s)
 		if short := m.short(cost); short != "" {
-			return &emptyError{h, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it, and the thread goes on."}}
+			return &emptyError{h, cost, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it, and the thread goes on."}}
 		}
+		chain, ref = append(chain, h), m.Up
+	}
+	for _, h := range chain {
+		m := (*meter)(h.work.state)
 		m.Used = m.Used.plus(cost)
 		if err := h.work.kind.def.seal(h.work, t.r.vat.rt); err != nil {
 			return err
 		}
-		ref = m.Up
 	}
 	return nil
+}
+
+// sendFor sends l for who has asked for that in an earlier turn, and at his cost. What he
+// cannot pay for becomes a dead letter.
+func (t *WriteTurn) sendFor(l letter) error {
+	if l.ceiling == 0 {
+		t.enqueue(l)
+		return nil
+	}
+	d, err := t.r.mayAt(t.r.vat.handleOf(l.ceiling))
+	if err == nil {
+		err = t.pay(d, Budget{Messages: 1})
+	}
+	empty := (*emptyError)(nil)
+	switch {
+	case err == nil:
+		t.enqueue(l)
+		return nil
+	case err == errMissed:
+		return err
+	case errors.As(err, &empty):
+		if err := t.empty(empty, nil); err != nil {
+			return err
+		}
+	}
+	return t.bury(l, err)
 }
 
 // emptyError says which meter is empty.
 type emptyError struct {
 	meter *handle
+	cost  Budget // that it could not pay
 	err   *caps.Error
 }
 
@@ -152,8 +215,8 @@ func (t *WriteTurn) empty(e *emptyError, parked *handle) error {
 		return err
 	}
 	m, rt := (*meter)(s), t.r.vat.rt
-	if parked != nil && len(m.Parked) < maxParked {
-		m.Parked = append(m.Parked, rt.ref(parked, caps.Full()))
+	if th := rt.ref(parked, caps.Full()); parked != nil && len(m.Parked) < maxParked && !slices.Contains(m.Parked, th) {
+		m.Parked = append(m.Parked, th)
 	}
 	if m.Told || m.Tell.IsNull() {
 		return nil
@@ -164,6 +227,9 @@ func (t *WriteTurn) empty(e *emptyError, parked *handle) error {
 		return nil // whom to tell is no one that can be sent to: then nobody is told
 	}
 	l.sender, l.ceiling = e.meter.oid.N, 0
+	if h, _, ok := rt.open(m.May); ok {
+		l.ceiling = h.oid.N // who made it could not do more by being told
+	}
 	t.enqueue(l)
 	return nil
 }
@@ -182,13 +248,27 @@ func (m *meter) left() Budget {
 	}
 }
 
-func (m *meter) info(t *ReadTurn) (MeterInfo, error) { return m.infoOf(t.self), nil }
+func (m *meter) info(t *ReadTurn) (MeterInfo, error) {
+	info := m.infoOf(t.self)
+	for _, ref := range m.Parked {
+		h, _, _ := t.vat.rt.open(ref)
+		if st, err := t.threadState(h); err == nil && !st.broke() {
+			info.Parked-- // somebody has resumed or canceled it
+		}
+	}
+	return info, nil
+}
+
+// broke reports whether the thread is parked because a meter was empty.
+func (st *thread) broke() bool {
+	return st.State == ThreadParked && st.Err != nil && st.Err.Code == ErrMeter
+}
 
 func (m *meter) refill(t *WriteTurn, more Budget) error {
 	if more.negative() {
 		return &caps.Error{Code: caps.ErrBadArgument, Text: "a negative amount"}
 	}
-	m.Given = m.Given.plus(more)
+	m.Given = m.Given.raised(more)
 	parked := m.Parked
 	m.Parked, m.Told = nil, false
 	for _, ref := range parked {
@@ -197,7 +277,7 @@ func (m *meter) refill(t *WriteTurn, more Budget) error {
 		if err != nil {
 			return err
 		}
-		if st.State == ThreadParked && st.Err != nil && st.Err.Code == ErrMeter {
+		if st.broke() {
 			st.set(ThreadRunning, t.Now())
 			t.startThread(h.oid.N)
 		}

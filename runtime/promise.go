@@ -38,8 +38,8 @@ type then struct {
 	To     caps.Ref
 	Method string   // empty: To is a thread that waits for the outcome, see ask.go
 	As     caps.Ref // the promise, as it was held by whoever asked
-	Sender uint64   // who is charged
-	May    uint64   // the domain in which it was asked for; 0: none
+	Sender caps.Ref // the object that is charged; null: the program
+	May    caps.Ref // the domain in which it was asked for; null: none
 }
 
 const (
@@ -148,6 +148,14 @@ func (t *WriteTurn) takes(ml *mail) bool {
 }
 
 func (v *vat) handle(oid objstore.OID) *handle { return v.table.get(v, oid) }
+
+// numberOf is the number of the object that ref designates; 0 if it is null.
+func (rt *Runtime) numberOf(ref caps.Ref) uint64 {
+	if h, _, ok := rt.open(ref); ok {
+		return h.oid.N
+	}
+	return 0
+}
 
 func (v *vat) handleOf(n uint64) *handle { return v.handle(objstore.OID{Vat: v.id, N: n}) }
 
@@ -391,9 +399,8 @@ func (t *WriteTurn) tell(th then, o settled) error {
 	if err != nil {
 		return err
 	}
-	l.sender, l.ceiling = th.Sender, th.May
-	t.enqueue(l) // however much waits already: that the outcome is told was promised
-	return nil
+	l.sender, l.ceiling = t.r.vat.rt.numberOf(th.Sender), t.r.vat.rt.numberOf(th.May)
+	return t.sendFor(l) // however much waits already: that the outcome is told was promised
 }
 
 // message is o as the argument that an Outcome[R] is decoded from: a struct with one of its

@@ -84,6 +84,7 @@ func (t *WriteTurn) post(m caps.Message) (*sent, error) {
 	if a := v.mail.accounts[l.sender]; a.full() {
 		return nil, &caps.Error{Code: caps.ErrOverloaded, Text: fmt.Sprintf("overloaded: %d messages, %d bytes, of this sender wait to be delivered already; the turn is undone", a.letters, a.bytes)}
 	}
+	t.rare().posted++
 	return t.enqueue(l), nil
 }
 
@@ -96,7 +97,7 @@ func (t *WriteTurn) letter(m caps.Message) (l letter, err error) {
 	if t.r.self != nil {
 		l.sender = t.r.self.oid.N
 	}
-	l.ceiling = t.r.may.number()
+	l.ceiling = t.here().number()
 	l.number, l.opening, l.at, l.method, l.body = v.next, v.rt.incarnation, t.Now().UnixNano(), m.Method, m.Body
 	v.next++
 	l.slots = make([]objstore.Slot, 0, 1+len(m.Slots))

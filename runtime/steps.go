@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -76,11 +77,36 @@ func (s *strand) begin(name string) (path string, m memo) {
 	if n := s.used[path]; n > 1 {
 		path += "#" + strconv.Itoa(n)
 	}
+	s.follow(path)
 	return path, s.memos[path]
+}
+
+// follow keeps the trail.
+func (s *strand) follow(path string) {
+	switch s.memos[path].State {
+	case stepDone:
+		s.trail = s.trail[:0]
+	case stepFailed:
+		if len(s.trail) < maxTrail {
+			s.trail = append(s.trail, path)
+		}
+	}
+}
+
+// maxTrail is how many steps that failed are tried again when a thread is resumed.
+const maxTrail = 100
+
+// failedUndoing reports whether a step failed after the last that did not, for another reason
+// than that the thread was canceled.
+func (s *strand) failedUndoing() bool {
+	return slices.ContainsFunc(s.trail, func(path string) bool { return s.memos[path].Err.Code != ErrCanceled })
 }
 
 // escapeStep keeps names apart from the signs that paths are made with.
 func escapeStep(name string) string {
+	if !strings.ContainsAny(name, "%/#") {
+		return name
+	}
 	return strings.NewReplacer("%", "%25", "/", "%2f", "#", "%23").Replace(name)
 }
 
@@ -107,6 +133,7 @@ func (s *strand) attempt(path string, fn func(t *WriteTurn, m memo) (memo, error
 	})
 	if err == nil && m.State != stepDropped {
 		s.memos[path] = m
+		s.follow(path)
 		if m.Err != nil && m.Err.Code == ErrCanceled {
 			s.noticed()
 		}
@@ -205,7 +232,14 @@ func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error))
 		return reply, err
 	}
 	s.settle()
+	s.empty.Store(nil)
 	reply, err = s.outsideTurns(path, fn)
+	for e := s.empty.Load(); e != nil && caps.CauseOf(err) == ErrMeter; {
+		s.broke(e) // it ends the goroutine, unless there is enough again
+		s.empty.Store(nil)
+		reply, err = s.outsideTurns(path, fn)
+		e = s.empty.Load()
+	}
 	s.acted = true
 	defer func() { s.acted = false }()
 	if err != nil {
@@ -238,7 +272,7 @@ func (s *strand) settle() {
 // outsideTurns runs fn with a context that ends when the thread must.
 func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply, error)) (caps.Reply, error) {
 	key := fmt.Sprintf("%s/%x/%s", s.rt.worldID, s.h.oid.N, path)
-	ctx, cancel := context.WithCancel(stepContext{context.Background(), key, s.may})
+	ctx, cancel := context.WithCancel(stepContext{context.Background(), key, s})
 	defer cancel()
 	m := &s.rt.strands
 	m.mu.Lock()
@@ -267,19 +301,19 @@ func (s *strand) outsideTurns(path string, fn func(context.Context) (caps.Reply,
 type stepContext struct {
 	context.Context
 	key string
-	may *may
+	of  *strand
 }
 
 // stepKey finds the key of a step in its context.
 type stepKey struct{}
 
-// Value finds the key of the step, and what may be done in it.
+// Value finds the key of the step, and its thread.
 func (c stepContext) Value(key any) any {
 	switch key.(type) {
 	case stepKey:
 		return c.key
 	case mayKey:
-		return c.may
+		return c.of
 	}
 	return c.Context.Value(key)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	goruntime "runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ type strand struct {
 	of      *handle  // the object that it runs on
 	ref     caps.Ref // the same, as the thread holds it
 	via     caps.Authority
-	may     *may
+	may     atomic.Pointer[may] // nil: anything. Others read it through the context of a Step
 	root    caps.Ref
 	holds   map[string]caps.Ref
 	metered time.Time // until when its time is charged
@@ -34,10 +35,15 @@ type strand struct {
 	scope   string // of the round of the loops that it is in
 	epoch   uint64 // of strands, when it began
 	leaving bool   // its goroutine is ending
+	// trail is the steps that failed since the last one that did not: what made the program
+	// fail, if it does next.
+	trail []string
 	// acted: a Step has run, and what came of it is recorded even if the thread is paused.
 	acted bool
 
 	wake chan struct{} // capacity 1
+
+	empty atomic.Pointer[emptyError] // what a turn of the Step that runs could not be paid from
 
 	// What follows is guarded by strands.mu.
 	idle    bool               // it waits
@@ -268,9 +274,11 @@ func (s *strand) load() error {
 		}
 		s.ref, s.root, s.holds, s.metered = st.Of, st.Root, st.Holds, t.Now()
 		s.of, s.via, _ = s.rt.open(st.Of)
-		if s.may, err = t.mayOfRef(st.Domain); err != nil {
+		may, err := t.mayOfRef(st.Domain)
+		if err != nil {
 			return err
 		}
+		s.may.Store(may)
 		s.op = s.rt.opOf(s.of, st.Method)
 		if s.program, failed = t.programOf(s.of, st); failed != nil {
 			return nil
@@ -279,6 +287,9 @@ func (s *strand) load() error {
 	})
 	switch {
 	case errors.Is(err, errLeave), errors.Is(err, caps.ErrGone):
+		s.leave()
+	case errors.Is(failed, caps.ErrUnknownKind): // another program may know it, and starts it then
+		s.rt.log.Warn("a thread cannot go on in this process, which does not know its kind", "thread", s.h.name(), "err", failed)
 		s.leave()
 	case failed != nil:
 		return failed
@@ -325,7 +336,7 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		var empty *emptyError
 		err := s.rt.update(Relaxed(context.Background()), s.op+" "+name, func(t *WriteTurn) error {
 			begun = true
-			t.strand, t.r.may, now = s, s.may, t.Now()
+			t.strand, t.r.may, now = s, s.may.Load(), t.Now()
 			st, err := t.r.threadState(s.h)
 			if err != nil {
 				return err
@@ -341,6 +352,7 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 			return nil
 		case errors.As(err, &empty):
 			s.broke(empty)
+			continue
 		case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, ErrStopped):
 			s.leave()
 		case begun:
@@ -368,7 +380,7 @@ func (s *strand) view(fn func(*ReadTurn) error) error {
 		begun := false
 		err := s.rt.View(Relaxed(context.Background()), func(t *ReadTurn) error {
 			begun = true
-			t.may = s.may
+			t.may = s.may.Load()
 			return fn(t)
 		})
 		switch {
@@ -435,7 +447,7 @@ func (s *strand) park(failure error, stack string) {
 	canceled := false
 	_ = s.update("park", func(t *WriteTurn, was *thread) error {
 		t.unmetered = true
-		if canceled = was.Noticed; canceled {
+		if canceled = was.Noticed && !s.failedUndoing(); canceled {
 			err := s.end(t, true)
 			if st, e := t.threadAt(s.h); e == nil && !errors.Is(failure, ErrCanceled) {
 				st.Err, st.Stack = failed, stack
@@ -447,7 +459,7 @@ func (s *strand) park(failure error, stack string) {
 			return err
 		}
 		st.set(ThreadParked, t.Now())
-		st.Err, st.Stack = failed, stack
+		st.Err, st.Stack, st.Failed = failed, stack, slices.Clone(s.trail)
 		t.runnable(s.h.oid.N, false)
 		t.rare().resolved = append(t.rare().resolved, s.h.oid.N)
 		return t.tellParent(s.h, st)
@@ -458,10 +470,19 @@ func (s *strand) park(failure error, stack string) {
 	s.rt.log.Error("a thread is parked: its program failed; look at it, and resume or cancel it", "thread", s.h.name(), "program", s.op, "err", failed)
 }
 
-// broke parks the thread because its meter is empty, and ends its goroutine.
+// broke parks the thread because its meter is empty, and ends its goroutine. It returns if the
+// meter has been refilled meanwhile, as nobody would let the thread go on.
 func (s *strand) broke(e *emptyError) {
+	parked := false
 	_ = s.update("park", func(t *WriteTurn, _ *thread) error {
 		t.unmetered = true
+		m, err := t.own(e.meter)
+		if err != nil {
+			return err
+		}
+		if parked = (*meter)(m).short(e.cost) != ""; !parked {
+			return nil
+		}
 		st, err := t.threadAt(s.h)
 		if err != nil {
 			return err
@@ -472,7 +493,9 @@ func (s *strand) broke(e *emptyError) {
 		t.rare().resolved = append(t.rare().resolved, s.h.oid.N)
 		return t.empty(e, s.h)
 	})
-	s.leave()
+	if parked {
+		s.leave()
+	}
 }
 
 // maxStack is how much of a stack is kept.

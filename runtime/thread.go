@@ -101,7 +101,8 @@ type thread struct {
 	On      caps.Ref // what it has asked, and whose answer it waits for
 	Place   string   // file and line where it waits
 	Err     *caps.Error
-	Stack   string // of its panic
+	Failed  []string // of a parked thread: the steps that a Resume tries again
+	Stack   string   // of its panic
 }
 
 func (st *thread) ended() bool { return st.State == ThreadDone || st.State == ThreadCanceled }
@@ -109,6 +110,7 @@ func (st *thread) ended() bool { return st.State == ThreadDone || st.State == Th
 // set changes the state, and forgets what belonged to the one before.
 func (st *thread) set(s ThreadState, now time.Time) {
 	st.State, st.Since = s, now.UnixNano()
+	st.Paused = st.Paused && !st.ended()
 	st.Step, st.Waits, st.For, st.Place, st.Err, st.Stack, st.On = "", "", "", "", nil, "", caps.Ref{}
 }
 
@@ -142,8 +144,8 @@ func (t *WriteTurn) spawn(h *handle, a caps.Authority, method string, d Domain) 
 	}
 	now := t.Now()
 	st := thread{Of: v.rt.ref(h, a), Method: method, State: ThreadRunning, Since: now.UnixNano(), Born: now.UnixNano()}
-	if t.strand != nil {
-		st.Parent = v.rt.ref(t.strand.h, caps.Full())
+	if by := t.spawner(); by != nil {
+		st.Parent = v.rt.ref(by.h, caps.Full())
 	}
 	if err := t.settleIn(&st, d); err != nil {
 		return ref, err

@@ -19,8 +19,9 @@ type ThreadRef struct{ caps.Ref }
 // ThreadInfo is what a thread is doing.
 type ThreadInfo struct {
 	ID      string
-	Object  string // kind and short ID of the object that it runs on
-	Program string // the action: "fulfil"
+	Thread  ThreadRef // as whoever asks may use it
+	Object  string    // kind and short ID of the object that it runs on
+	Program string    // the action: "fulfil"
 	State   ThreadState
 	Paused  bool
 	Cancel  string      // why it is to end; empty: it is not
@@ -75,13 +76,14 @@ func newThreadKind() *KindOf[thread] {
 // Pause stops the thread at its next step, or where it waits, until it is resumed. It needs w.
 func (r ThreadRef) Pause(ctx context.Context) error { return threadPause.Call(ctx, r.Ref) }
 
-// Resume lets a paused thread go on, and starts a parked one again; the steps that failed are
-// tried again then. It needs w.
+// Resume lets a paused thread go on, and starts a parked one again. What failed since its last
+// step that did not is tried again then. It needs w.
 func (r ThreadRef) Resume(ctx context.Context) error { return threadResume.Call(ctx, r.Ref) }
 
 // Cancel asks the thread to end: the step that it is in, or comes to next, fails with
-// ErrCanceled, once; what it does then is undoing, and it ends. A parked thread ends at once.
-// It needs w.
+// ErrCanceled, once; what it does then is undoing, and it ends. A parked thread is resumed for
+// that; one that is parked because undoing failed, or whose program is gone, ends at once. It
+// needs w.
 func (r ThreadRef) Cancel(ctx context.Context, why string) error {
 	return threadCancel.Call(ctx, r.Ref, why)
 }
@@ -157,7 +159,7 @@ func (st *thread) resume(t *WriteTurn) error {
 	h := t.r.self
 	if st.State == ThreadParked {
 		st.set(ThreadRunning, t.Now())
-		t.forgetFailures(h)
+		t.forgetSteps(h, st)
 	}
 	t.startThread(h.oid.N)
 	return nil
@@ -168,18 +170,22 @@ func (st *thread) cancel(t *WriteTurn, why string) error {
 	switch {
 	case st.ended():
 		return endedError(st)
-	case st.Cancel != "":
+	case st.Cancel != "" && st.State != ThreadParked:
 		return nil
 	}
+	again := st.Cancel != ""
 	if st.Cancel = why; why == "" {
 		st.Cancel = "no reason was given"
 	}
-	if st.State == ThreadParked {
-		failure := st.Err
-		st.set(ThreadCanceled, t.Now())
-		st.Err = failure
-		t.endThread(h)
-		return nil
+	if failure := st.Err; st.State == ThreadParked {
+		if again || failure.Code == caps.ErrNoMethod {
+			st.set(ThreadCanceled, t.Now())
+			st.Err = failure
+			t.endThread(h)
+			return nil
+		}
+		st.set(ThreadRunning, t.Now())
+		t.forgetSteps(h, st)
 	}
 	t.startThread(h.oid.N)
 	t.rare().interrupts = append(t.rare().interrupts, h.oid.N)
@@ -196,20 +202,12 @@ func (t *WriteTurn) startThread(n uint64) {
 	t.rare().wakes = append(t.rare().wakes, n)
 }
 
-// forgetFailures makes the steps of h that failed as if they had never been.
-func (t *WriteTurn) forgetFailures(h *handle) {
-	rt := t.r.vat.rt
-	et := elemTypeOf[memo](rt)
-	var failed []string
-	t.r.scan(h, "s", "t", func(elem string, rec objstore.Record) bool {
-		if decodeElement[memo](rt, et, rec, caps.Full()).State == stepFailed {
-			failed = append(failed, elem)
-		}
-		return true
-	})
-	for _, elem := range failed {
-		t.change(&element{key: objstore.ElementKey(h.oid, elem), dead: true, kind: rt.bound(rt.threads.def).no})
+// forgetSteps makes the steps of h that parked it as if they had never been.
+func (t *WriteTurn) forgetSteps(h *handle, st *thread) {
+	for _, path := range st.Failed {
+		t.change(&element{key: objstore.ElementKey(h.oid, "s"+path), dead: true, kind: t.r.vat.rt.bound(t.r.vat.rt.threads.def).no})
 	}
+	st.Failed = nil
 }
 
 // tellParent sends the thread that spawned h what has become of it.
@@ -242,7 +240,7 @@ func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
 	of, _, _ := t.vat.rt.open(st.Of)
 	_, _ = t.state(of) // its name says its kind when it is loaded
 	info = ThreadInfo{
-		ID: strconv.FormatUint(h.oid.N, 16), Object: of.name(), Program: st.Method, State: st.State, Paused: st.Paused,
+		ID: strconv.FormatUint(h.oid.N, 16), Thread: ThreadRef{t.vat.rt.ref(h, caps.Full())}, Object: of.name(), Program: st.Method, State: st.State, Paused: st.Paused,
 		Cancel: st.Cancel, Step: st.Step, Waits: st.Waits, At: st.Place, Error: st.Err, Stack: st.Stack,
 		Since: time.Unix(0, st.Since).UTC(), Born: time.Unix(0, st.Born).UTC(),
 	}

@@ -76,7 +76,7 @@ func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTu
 		}
 	}
 	t := &WriteTurn{op: op, first: v.next}
-	t.r.ctx, t.r.vat, t.r.w, t.r.may = ctx, v, t, mayOf(ctx)
+	t.r.ctx, t.r.vat, t.r.w, t.r.may = ctx, v, t, mayOf(ctx, v.rt)
 	t.wset = t.few[:0]
 	if before != nil {
 		t.r.now, t.rand, t.misses, t.trial = before.r.now, before.rand, before.misses, before.trial

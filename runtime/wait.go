@@ -73,6 +73,7 @@ func (s *strand) wait(name string, w want) (caps.Reply, error) {
 				s.warnOfRing()
 			}
 			s.sleep()
+			s.metered = s.rt.clock() // that it waited costs nothing
 		}
 	}
 	return caps.Reply{Body: m.Body, Slots: m.Slots}, m.failure()
@@ -214,7 +215,7 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		if a.Narrows() {
 			args = narrowed(args, a.Inward())
 		}
-		if err = t.mayReach(h, a, l.method); err == nil {
+		if err = t.mayReach(h, a, &l); err == nil {
 			err = w.fits(l.body, args)
 		}
 		if err != nil {
@@ -230,17 +231,26 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 
 // mayReach reports why a message for method, sent with authority a, may not be received by h.
 // A thread takes what anybody sends who may send at all; a port, what could write.
-func (t *WriteTurn) mayReach(h *handle, a caps.Authority, name string) error {
+func (t *WriteTurn) mayReach(h *handle, a caps.Authority, l *letter) error {
 	if a.Gate != nil {
-		if err := t.r.granted(h, a.Gate, name); err != nil {
+		if err := t.r.granted(h, a.Gate, l.method); err != nil {
 			return err
 		}
 	}
 	v, err := t.r.state(h)
-	if err == nil && v.kind.def == t.r.vat.rt.portKind.def && !a.Allows(caps.Write) {
-		return noRight(&method{op: name, need: caps.Write}, h, a)
+	switch {
+	case err != nil || v.kind.def != t.r.vat.rt.portKind.def:
+		return err
+	case !a.Allows(caps.Write):
+		return noRight(&method{op: l.method, need: caps.Write}, h, a)
+	case l.ceiling == 0:
+		return nil
 	}
-	return err
+	m, err := t.r.mayAt(t.r.vat.handleOf(l.ceiling))
+	if err != nil {
+		return err
+	}
+	return m.refuses(h, l.method, caps.Write)
 }
 
 // refuse makes a dead letter of one that a thread would have received.

@@ -48,6 +48,7 @@ type grammar struct {
 	Mail    mailCmd    `cmd:"" help:"List the messages of a world that wait to be delivered."`
 	Timers  timersCmd  `cmd:"" help:"List the messages of a world that wait for their time."`
 	Dead    deadCmd    `cmd:"" help:"List the messages that could not be delivered; send one again, or forget it."`
+	Ps      psCmd      `cmd:"" help:"List the threads of a world that have not ended, and why some do not go on."`
 	Check   checkCmd   `cmd:"" help:"Verify everything a world has on disk."`
 	Dump    dumpCmd    `cmd:"" help:"Print every object of a world, a line each."`
 	Kinds   kindsCmd   `cmd:"" help:"List the kinds of objects in a world, and their methods."`

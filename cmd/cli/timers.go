@@ -15,7 +15,7 @@ type timersCmd struct {
 
 // Help is what timers --help says below the usage.
 func (timersCmd) Help() string {
-	return `A message that waits for its time is a line: its number, to whom, which method, when it is due, how often it goes off again, if it does, and who set it. What came due while no program had the world open goes off when one does.`
+	return `A message that waits for its time is a line: its number, to whom, which method, when it is due, how often it goes off again, if it does, and who set it. One without a method wakes the thread that it is for. What came due while no program had the world open goes off when one does.`
 }
 
 func (c *timersCmd) run(ctx context.Context, a *app) error {

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		"makeworld":  makeWorld,
 		"makebrand":  makeBrand,
 		"makealarms": makeAlarms,
+		"shop":       func() { cli.Main(orderKind) },
+		"makeshop":   makeShop,
 		"copyworld":  copyWorld,
 		"inuse":      inUse,
 	})

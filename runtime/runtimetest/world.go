@@ -128,7 +128,7 @@ func (w *World) settle() (next time.Time, ok bool) {
 		return next, false
 	}
 	next, err := w.Runtime.Settle(context.Background())
-	if err != nil && !harmless(err) && !errors.Is(err, sturdy.ErrStopped) && !errors.Is(err, sturdy.ErrDiskFull) && !errors.Is(err, caps.ErrMaybeExecuted) {
+	if err != nil && !harmless(err) && !errors.Is(err, sturdy.ErrStopped) && !errors.Is(err, caps.ErrMaybeExecuted) && !errors.Is(err, sturdy.ErrDiskFull) && !errors.Is(err, caps.ErrMaybeExecuted) {
 		w.t.Error("runtimetest: settle:", err)
 	}
 	return next, err == nil

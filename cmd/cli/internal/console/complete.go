@@ -10,6 +10,7 @@ import (
 
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 // Candidate is one way to go on.
@@ -107,7 +108,7 @@ func (s *Session) attrs(w word) (list []Candidate) {
 	}
 	r, isRef := x.(*refValue)
 	if to, ok := x.(*sendValue); ok {
-		return s.methodsFrom(to.r, w, before)
+		return append(s.received(to.r, w, before), s.methodsFrom(to.r, w, before)...)
 	}
 	if !isRef {
 		for _, name := range x.AttrNames() {
@@ -146,6 +147,20 @@ func (s *Session) methodsFrom(r *refValue, w word, before string) (list []Candid
 		}
 	}
 	return list
+}
+
+// received is the message that a thread waits for.
+func (s *Session) received(r *refValue, w word, before string) (list []Candidate) {
+	info, err := s.describe(r.ref)
+	if err != nil || info.Kind.Name != look.Thread {
+		return nil
+	}
+	th, err := sturdy.ThreadRef{Ref: r.ref}.Info(s.ctx)
+	name, waits := strings.CutPrefix(th.Waits, "message ")
+	if err != nil || !waits || !strings.HasPrefix(name, w.last) || !isIdentifier(name) {
+		return nil
+	}
+	return []Candidate{{before + name + "(", name + "(…)", "the thread waits for it"}}
 }
 
 // entryNames are the names of a directory that begin with the word. Those that are no

@@ -6,7 +6,8 @@
 //
 // session.go runs, source.go splits text into statements, failure.go words errors. ref.go,
 // method.go, record.go and ranges.go are the values a script meets; args.go, tovalue.go and
-// fromvalue.go convert. The functions are in verbs.go, verbs_list.go, verbs_turn.go and
-// verbs_grant.go; grant.go is what the last works with, and sturdy.go the capability as text,
-// which prints redacted but once. show.go, grid.go and repr.go print, complete.go and tail.go complete.
+// fromvalue.go convert. The functions are in verbs.go and in a file
+// for each matter: verbs_list.go, verbs_turn.go, verbs_grant.go, verbs_mail.go, verbs_thread.go,
+// lsof.go and watch.go. grant.go is what grants take, sturdy.go the capability as text, which
+// prints redacted but once, and send.go what x.send and the promises are. show.go, grid.go and repr.go print, complete.go and tail.go complete.
 package console

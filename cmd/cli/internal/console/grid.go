@@ -55,9 +55,10 @@ type grid struct {
 	s       *Session
 	titles  []string
 	rows    [][]string
-	numbers []bool // per column: it has held nothing but numbers
-	flat    bool   // no element has columns
-	nothing bool   // every element was None
+	below   map[int]string // what stands below a row
+	numbers []bool         // per column: it has held nothing but numbers
+	flat    bool           // no element has columns
+	nothing bool           // every element was None
 }
 
 // add adds a row.
@@ -71,6 +72,12 @@ func (g *grid) add(e starlark.Value) {
 	}
 	g.flat = g.flat && len(cells) == 1 && titles == nil && !isRef(cells[0])
 	g.nothing = g.nothing && e == starlark.None
+	if r, ok := e.(*record); ok && r.below != "" {
+		if g.below == nil {
+			g.below = map[int]string{}
+		}
+		g.below[len(g.rows)] = r.below
+	}
 	row := make([]string, len(cells))
 	for i, c := range cells {
 		row[i] = g.cell(e, c, i == len(cells)-1)
@@ -112,7 +119,25 @@ func (g *grid) text() string {
 			right = append(right, i)
 		}
 	}
-	return text.Table(rows, g.s.Width, right...)
+	table := text.Table(rows, g.s.Width, right...)
+	if g.below == nil {
+		return table
+	}
+	return g.interleave(table, len(rows)-len(g.rows))
+}
+
+// interleave puts what stands below rows into a table that begins with so many titles.
+func (g *grid) interleave(table string, titles int) string {
+	var b strings.Builder
+	n := -titles
+	for line := range strings.Lines(table) {
+		b.WriteString(line)
+		if below := g.below[n]; below != "" {
+			b.WriteString(text.Cut("    "+text.Line(below), g.s.Width) + "\n")
+		}
+		n++
+	}
+	return b.String()
 }
 
 func isNumber(v starlark.Value) bool {
@@ -133,10 +158,14 @@ func isRef(v starlark.Value) bool {
 func columns(e starlark.Value) (titles []string, cells []starlark.Value) {
 	switch e := e.(type) {
 	case *record:
-		for _, n := range e.AttrNames() {
-			titles = append(titles, text.Line(n))
+		n := len(e.fields)
+		if e.columns > 0 {
+			n = e.columns
 		}
-		return titles, e.vals
+		for _, name := range e.AttrNames()[:n] {
+			titles = append(titles, text.Line(name))
+		}
+		return titles, e.vals[:n]
 	case starlark.Tuple:
 		if len(e) == 2 {
 			titles, cells = columns(e[1])

@@ -16,6 +16,8 @@ type methodValue struct {
 	kind sturdy.KindInfo
 	info sturdy.MethodInfo
 	sent bool // it is sent, not called
+	// untyped: it is none of the kind's, so it is not known what it takes.
+	untyped bool
 }
 
 func (m *methodValue) String() string {

@@ -15,6 +15,10 @@ type record struct {
 	fields []string // as in Go
 	vals   []starlark.Value
 	brief  time.Time // not zero: in tables, times are told as seen from here
+	// columns is how many fields are columns of a table; 0: all. The others are told where
+	// the record is shown by itself.
+	columns int
+	below   string // stands on a line of its own below the row of a table; empty: nothing does
 }
 
 // add adds a field to a record that is being made.

@@ -45,7 +45,13 @@ func (v *sendValue) AttrNames() (names []string) {
 	return names
 }
 
-// method finds a method. A promise takes all: which methods there are is not known yet.
+// takesAny reports whether anything can be sent to objects of a kind: which methods a promise
+// will have is not known yet, and a thread or a port receives what its program asks for.
+func takesAny(kind string) bool {
+	return kind == look.Promise || kind == look.Thread || kind == look.Port
+}
+
+// method finds a method.
 func (v *sendValue) method(name string) (*methodValue, error) {
 	info, err := v.r.s.describe(v.r.ref)
 	if err != nil {
@@ -56,10 +62,10 @@ func (v *sendValue) method(name string) (*methodValue, error) {
 			return &methodValue{r: v.r, kind: info.Kind, info: m, sent: true}, nil
 		}
 	}
-	if info.Kind.Name != look.Promise {
+	if !takesAny(info.Kind.Name) {
 		return nil, noMethod(info.Kind, name)
 	}
-	return &methodValue{r: v.r, kind: info.Kind, info: sturdy.MethodInfo{Name: name, Arg: anything(), Result: anything()}, sent: true}, nil
+	return &methodValue{r: v.r, kind: info.Kind, info: sturdy.MethodInfo{Name: name, Arg: anything(), Result: anything()}, sent: true, untyped: true}, nil
 }
 
 // send sends a message. Any send is a write, also that of a method which only reads. It is
@@ -67,7 +73,7 @@ func (v *sendValue) method(name string) (*methodValue, error) {
 // once is refused, where a send from outside of turns would wait.
 func (m *methodValue) send(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	s := m.r.s
-	if m.kind.Name == look.Promise && len(args)+len(kwargs) == 0 {
+	if m.untyped && len(args)+len(kwargs) == 0 {
 		m.info.Arg = caps.Shape{Class: "done"}
 	}
 	arg, err := bindArgs(m.info, args, kwargs)

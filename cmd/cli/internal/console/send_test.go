@@ -70,7 +70,7 @@ func TestWhatActsOutsideIsNoTurn(t *testing.T) {
 	}
 	s.Writable = false
 	err := s.Run(t.Context(), "test", "root.bell.ring(True)")
-	if err == nil || err.Error() != "bell.ring needs x: it acts outside, and this session only reads. To let it, start it with: cmd -w" {
+	if err == nil || err.Error() != "bell.ring needs x: it acts outside or starts a thread, and this session only reads. To let it, start it with: cmd -w" {
 		t.Error(err)
 	}
 }

@@ -201,7 +201,7 @@ func (s *Session) writing(what string, run func() error) error {
 func (s *Session) acting(what string, run func() error) error {
 	switch {
 	case !s.Writable:
-		return fmt.Errorf("%s needs x: it acts outside, and this session only reads. To let it, start it with: %s", what, s.Writing)
+		return fmt.Errorf("%s needs x: it acts outside or starts a thread, and this session only reads. To let it, start it with: %s", what, s.Writing)
 	case s.inTurn:
 		s.wrote = true
 		return run()

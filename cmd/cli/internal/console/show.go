@@ -70,10 +70,25 @@ func (s *Session) showRef(r *refValue) (string, error) {
 		return text.Clean(head + rows), err
 	case !info.Kind.Known:
 		head += look.Allowed(info) + "   (this program does not know the kind: state(x) works, calls do not)"
+	case info.Kind.Name == look.Thread:
+		head += s.threadLine(r, info)
 	default:
 		head += look.Allowed(info)
 	}
 	return strings.TrimRight(text.Line(head), " "), nil
+}
+
+// threadLine is what a thread does; its methods, if the reference does not let that be seen.
+func (s *Session) threadLine(r *refValue, info sturdy.ObjectInfo) string {
+	th, err := sturdy.ThreadRef{Ref: r.ref}.Info(s.ctx)
+	if err != nil {
+		return look.Allowed(info)
+	}
+	line := fmt.Sprintf("%s of %s: %s", th.Program, th.Object, look.Doing(th))
+	if why := look.Trouble(th); why != "" {
+		line += ": " + why
+	}
+	return line
 }
 
 // entries lists the names of a directory, those of directories with a slash.

@@ -33,7 +33,7 @@ func (s *Session) allVerbs() []verb {
 		{"same", "a, b", "whether both are the same object, whatever their rights", s.same},
 		{"rows", "x", "print all rows of x, up to ten thousand", s.rows},
 		{"sum", "xs[, start]", "the sum of what xs holds", s.sum},
-		{"top", "xs[, n][, key]", `the n largest (10) of xs, by a function or a field: top(xs, 3, key="cents")`, s.top},
+		{"top", "[xs][, n][, key]", `the n largest (10) of xs, by a function or a field: top(xs, 3, key="cents"). Without xs, the threads, those first that need somebody`, s.top},
 		{"try_", "f", "call f(); returns its value and None, or None and the error", s.try},
 		{"atomically", "f", "call f() in one turn: all of it happens or nothing. f may be called more than once", s.atomically},
 		{"put", "dir, name, x", "let x stand under name in a directory", s.put},
@@ -41,7 +41,7 @@ func (s *Session) allVerbs() []verb {
 		{"sync", "", "wait until everything committed is on disk", s.sync},
 		{"check", "", "verify everything that is on disk", s.check},
 		{"evict", "", "drop from memory every state that can be loaded again", s.evict},
-	}, s.grantVerbs(), s.mailVerbs())
+	}, s.grantVerbs(), s.mailVerbs(), s.threadVerbs())
 }
 
 func (s *Session) help(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

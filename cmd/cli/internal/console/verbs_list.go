@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -68,8 +69,14 @@ func (s *Session) top(thread *starlark.Thread, b *starlark.Builtin, args starlar
 	var xs starlark.Iterable
 	var key starlark.Value
 	n := 10
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "xs", &xs, "n?", &n, "key?", &key); err != nil {
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "xs?", &xs, "n?", &n, "key?", &key); err != nil {
 		return nil, err
+	}
+	if len(args)+len(kwargs) == 0 {
+		return s.busiest()
+	}
+	if xs == nil {
+		return nil, errors.New("top: it takes what to choose from: top(xs, 3)")
 	}
 	if n < 0 {
 		return nil, fmt.Errorf("top: n is %d", n)

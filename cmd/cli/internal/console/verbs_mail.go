@@ -84,7 +84,7 @@ func timerRow(t sturdy.TimerInfo, now time.Time) *record {
 		every = starlarktime.Duration(t.Every)
 	}
 	r := newRecord(
-		"ID", starlark.String(t.ID), "To", starlark.String(t.To), "Method", starlark.String(t.Method),
+		"ID", starlark.String(t.ID), "To", starlark.String(t.To), "Method", orNone(t.Method),
 		"Due", moment(t.Due), "Every", every, "From", starlark.String(t.From),
 	)
 	r.brief = now

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -71,7 +72,7 @@ func hang(t testing.TB, s *Session) {
 
 // begin opens a world in memory with a shelf, a directory and a map, and a session in it.
 func begin(t testing.TB, o Options) (*Session, *bytes.Buffer) {
-	rt, err := sturdy.Options{Kinds: []sturdy.Kind{shelfKind, bellKind}}.Open()
+	rt, err := sturdy.Options{Kinds: []sturdy.Kind{shelfKind, bellKind, robotKind}, Log: slog.New(slog.DiscardHandler)}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,12 @@ import (
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
-// Promise is the kind of promises.
-const Promise = "sturdy/promise"
+// Kinds of what is sent to beside ordinary objects.
+const (
+	Promise = "sturdy/promise"
+	Thread  = "sturdy/thread"
+	Port    = "sturdy/port"
+)
 
 // LettersTo are those of all that are for the object with that ID.
 func LettersTo(all iter.Seq2[sturdy.LetterInfo, error], id string) iter.Seq2[sturdy.LetterInfo, error] {
