@@ -101,8 +101,8 @@
 //   - What is sent in a turn leaves when that commits, and never if it fails. To send needs
 //     a Ref that is not deep; what the Ref allows is judged when the message is delivered.
 //   - A method's error consumes the message and breaks the promise. What never reached its
-//     method (no right, no such method, revoked, gone) is kept as a dead letter as well. What is
-//     of a kind that this program does not know waits for one that does.
+//     method (no right, no such method, revoked, gone) is kept as a dead letter as well, unless
+//     a Then tells somebody. What is of a kind that this program does not know waits for one that does.
 //   - An undelivered message is charged to its sender, who may have 10,000 of them or 16 MiB:
 //     a turn that sends more fails with ErrOverloaded, Go code outside of turns waits. A target
 //     that cannot run delays nobody else.

@@ -96,8 +96,7 @@ func running() int {
 func TestAThreadThatOnlyWaitsHasNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan bool, 100)
-		var kind *sturdy.KindOf[probe]
-		kind = probeKindOf(func(th *sturdy.Thread[probe]) error {
+		kind := probeKindOf(func(th *sturdy.Thread[probe]) error {
 			defer func() { ended <- true }()
 			_, err := sturdy.Receive(th, "next", probeNext, time.Hour)
 			return err

@@ -234,7 +234,7 @@ func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error))
 	s.settle()
 	s.empty.Store(nil)
 	reply, err = s.outsideTurns(path, fn)
-	for e := s.empty.Load(); e != nil && caps.CauseOf(err) == ErrMeter; {
+	for e := s.empty.Load(); e != nil && errors.Is(err, ErrMeter); {
 		s.broke(e) // it ends the goroutine, unless there is enough again
 		s.empty.Store(nil)
 		reply, err = s.outsideTurns(path, fn)
