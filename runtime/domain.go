@@ -30,6 +30,7 @@ type domain struct {
 	Rights caps.Rights
 	Limits map[uint64]caps.Rights // by number of the object
 	Meter  caps.Ref
+	Root   caps.Ref // what a thread sees as its root; null: the world's
 }
 
 func newDomainKind() *KindOf[domain] { return Define[domain]("sturdy/domain") }
@@ -143,16 +144,23 @@ func (m *may) ref(rt *Runtime) caps.Ref {
 	return rt.ref(m.h, caps.Full())
 }
 
+// copied is a domain to be lowered.
+func (m *may) copied() domain {
+	if m == nil {
+		return domain{Rights: everything}
+	}
+	d := *m.domain
+	d.Limits = maps.Clone(d.Limits)
+	return d
+}
+
 // lower makes a domain that may do no more than d says and no more than what runs now.
 func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
 	up, rt := t.here(), t.r.vat.rt
-	if d.Ceiling == 0 && len(d.Limits) == 0 && d.Meter.IsNull() {
+	if d.Ceiling == 0 && len(d.Limits) == 0 && d.Meter.IsNull() && d.Root.IsNull() {
 		return up.ref(rt), nil
 	}
-	is := domain{Rights: everything}
-	if up != nil {
-		is = domain{up.Rights, maps.Clone(up.Limits), up.Meter}
-	}
+	is := up.copied()
 	if d.Ceiling != 0 {
 		if more := d.Ceiling &^ is.Rights; more != 0 {
 			return caps.Ref{}, tooHigh(more, "any object", is.Rights)
@@ -174,6 +182,9 @@ func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
 			return caps.Ref{}, err
 		}
 		is.Meter = d.Meter.Ref
+	}
+	if !d.Root.IsNull() {
+		is.Root = d.Root
 	}
 	if len(is.Limits) > maxLimits {
 		return caps.Ref{}, tooLarge("a domain with limits for more than %d objects", maxLimits)
@@ -250,10 +261,7 @@ func (t *WriteTurn) settleIn(st *thread, d Domain) (err error) {
 			return err
 		}
 	}
-	st.Holds, st.Root = maps.Clone(d.Holds), d.Root
-	if by := t.spawner(); st.Root.IsNull() && by != nil {
-		st.Root = by.root
-	}
+	st.Holds = maps.Clone(d.Holds)
 	return nil
 }
 
@@ -277,10 +285,10 @@ func (th *Thread[S]) Held(name string) caps.Ref { return th.s.holds[name] }
 
 // Root is the directory that the thread sees as its root.
 func (th *Thread[S]) Root() Directory {
-	if th.s.root.IsNull() {
-		return th.s.rt.Root()
+	if m := th.s.may.Load(); m != nil && !m.Root.IsNull() {
+		return Directory{m.Root}
 	}
-	return Directory{th.s.root}
+	return th.s.rt.Root()
 }
 
 // Shed lowers the ceiling to keep, on every object, for good: nothing raises it again, no
@@ -310,11 +318,7 @@ func (s *strand) shed(how func(*WriteTurn, *domain) error) error {
 	var is *may
 	now := s.may.Load()
 	err := s.update("shed", func(t *WriteTurn, was *thread) error {
-		d := domain{Rights: everything}
-		if now != nil {
-			d = domain{now.Rights, maps.Clone(now.Limits), now.Meter}
-		}
-		before := domain{d.Rights, maps.Clone(d.Limits), d.Meter}
+		d, before := now.copied(), now.copied()
 		if err := how(t, &d); err != nil {
 			return err
 		}

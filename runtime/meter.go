@@ -73,8 +73,27 @@ func (t *WriteTurn) NewMeter(b Budget, tell caps.Ref) Meter {
 	if b.negative() {
 		panic(unwind{&caps.Error{Op: "meter", Code: caps.ErrBadArgument, Text: "a negative amount"}})
 	}
+	if t.metersAbove(m.Up) >= maxMeters {
+		panic(unwind{tooLarge("more than %d meters above each other: each turn writes them all", maxMeters)})
+	}
 	return Meter{t.r.vat.rt.meters.New(t, m)}
 }
+
+// metersAbove is how many meters there are from up on.
+func (t *WriteTurn) metersAbove(up caps.Ref) (n int) {
+	for ; !up.IsNull(); n++ {
+		h, _, _ := t.r.vat.rt.open(up)
+		v, err := t.r.state(h)
+		if err != nil {
+			panic(unwind{err})
+		}
+		up = (*meter)(v.state).Up
+	}
+	return n
+}
+
+// maxMeters is how many meters may draw on each other in a row.
+const maxMeters = 100
 
 // Refill adds to the meter, and lets those go on that were parked because it was empty. What
 // the meter does not count it goes on not counting. It needs w.

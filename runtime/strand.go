@@ -24,7 +24,6 @@ type strand struct {
 	ref     caps.Ref // the same, as the thread holds it
 	via     caps.Authority
 	may     atomic.Pointer[may] // nil: anything. Others read it through the context of a Step
-	root    caps.Ref
 	holds   map[string]caps.Ref
 	metered time.Time // until when its time is charged
 	program func(*strand) error
@@ -272,7 +271,7 @@ func (s *strand) load() error {
 		if st.Paused || st.ended() || st.State == ThreadParked {
 			return errLeave
 		}
-		s.ref, s.root, s.holds, s.metered = st.Of, st.Root, st.Holds, t.Now()
+		s.ref, s.holds, s.metered = st.Of, st.Holds, t.Now()
 		s.of, s.via, _ = s.rt.open(st.Of)
 		may, err := t.mayOfRef(st.Domain)
 		if err != nil {

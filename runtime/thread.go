@@ -86,7 +86,6 @@ type thread struct {
 	Method string
 	Parent caps.Ref // the thread on which it was spawned; null: no thread
 	Domain caps.Ref // what it may do; null: anything
-	Root   caps.Ref // what it sees as its root; null: the world's
 	Holds  map[string]caps.Ref
 	State  ThreadState
 	Paused bool

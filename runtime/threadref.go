@@ -82,7 +82,7 @@ func (r ThreadRef) Resume(ctx context.Context) error { return threadResume.Call(
 
 // Cancel asks the thread to end: the step that it is in, or comes to next, fails with
 // ErrCanceled, once; what it does then is undoing, and it ends. A parked thread is resumed for
-// that; one that is parked because undoing failed, or whose program is gone, ends at once. It
+// that, a paused one when it is resumed; one that is parked because undoing failed, or whose program is gone, ends at once. It
 // needs w.
 func (r ThreadRef) Cancel(ctx context.Context, why string) error {
 	return threadCancel.Call(ctx, r.Ref, why)
