@@ -109,6 +109,13 @@ func Holdings(ctx context.Context, rt *sturdy.Runtime, th caps.Ref) (list []Held
 			if has != "" && !x.IsNull() {
 				list = append(list, Held{Has: has, Ref: x})
 			}
+			if has == "ceiling" && !x.IsNull() {
+				of, err := Holdings(ctx, rt, x) // a domain has the root
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, of...)
+			}
 		case []caps.Entry:
 			for _, e := range x {
 				if ref, ok := e.Val.Any().(caps.Ref); ok && has != "" {
