@@ -315,6 +315,9 @@ func (th *Thread[S]) ShedOn(ref caps.Ref, keep caps.Rights) error {
 }
 
 func (s *strand) shed(how func(*WriteTurn, *domain) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	var is *may
 	now := s.may.Load()
 	err := s.update("shed", func(t *WriteTurn, was *thread) error {

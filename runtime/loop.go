@@ -14,6 +14,9 @@ import (
 // the round it was in. Loops can stand inside each other.
 func (th *Thread[S]) Loop(name string, round func() (more bool, err error)) error {
 	s := th.s
+	if err := s.usable(); err != nil {
+		return err
+	}
 	path, m := s.begin(name)
 	if m.over() {
 		return m.failure()

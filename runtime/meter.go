@@ -174,7 +174,7 @@ func (t *WriteTurn) pay(d *may, cost Budget) error {
 		}
 		m := (*meter)(s)
 		if short := m.short(cost); short != "" {
-			return &emptyError{h, cost, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it, and the thread goes on."}}
+			return &emptyError{h, cost, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it: threads that wait for that go on, and dead letters can be sent again."}}
 		}
 		chain, ref = append(chain, h), m.Up
 	}

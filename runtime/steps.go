@@ -159,12 +159,16 @@ func (s *strand) failed(path string, failure error) error {
 
 // turn is a step that is a turn.
 func (s *strand) turn(name string, fn func(*WriteTurn) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	path, m := s.begin(name)
 	if m.over() {
 		return m.failure()
 	}
 	var failure error
 	m, err := s.attempt(path, func(t *WriteTurn, m memo) (memo, error) {
+		defer s.within()()
 		if failure = fn(t); failure != nil {
 			return m, errStep
 		}
@@ -218,6 +222,9 @@ func Step[S, R any](th *Thread[S], name string, fn func(ctx context.Context) (R,
 
 // step is Step without types.
 func (s *strand) step(name string, fn func(context.Context) (caps.Reply, error)) (reply caps.Reply, err error) {
+	if err := s.usable(); err != nil {
+		return reply, err
+	}
 	path, m := s.begin(name)
 	if m.over() {
 		return caps.Reply{Body: m.Body, Slots: m.Slots}, m.failure()

@@ -34,6 +34,8 @@ type strand struct {
 	scope   string // of the round of the loops that it is in
 	epoch   uint64 // of strands, when it began
 	leaving bool   // its goroutine is ending
+	gid     uint64 // its goroutine
+	inside  bool   // a function that it has given to Turn or View runs
 	// trail is the steps that failed since the last one that did not: what made the program
 	// fail, if it does next.
 	trail []string
@@ -195,6 +197,7 @@ func (rt *Runtime) interrupt(n uint64) {
 // main is the goroutine.
 func (s *strand) main(after time.Duration) {
 	defer s.left()
+	s.gid = goroutineID()
 	if after > 0 {
 		s.pause(after)
 	}
@@ -214,6 +217,23 @@ func (s *strand) main(after time.Duration) {
 		err = s.program(s)
 	}
 	returned = true
+}
+
+// usable reports why no step can begin here.
+func (s *strand) usable() error {
+	switch {
+	case goroutineID() != s.gid:
+		return &caps.Error{Code: ErrTurnShared, Text: "a thread belongs to the goroutine of its program, and this is another"}
+	case s.inside:
+		return &caps.Error{Op: s.op, Object: s.h.name(), Code: caps.ErrWouldBlock, Text: "a step inside a Turn or a View of the thread would wait for that; make it a step of its own, before or after"}
+	}
+	return nil
+}
+
+// within marks that a function of the program runs in a turn; what it returns ends that.
+func (s *strand) within() (over func()) {
+	s.inside = true
+	return func() { s.inside = false }
 }
 
 func (s *strand) panicked(p any) error {

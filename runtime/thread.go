@@ -34,7 +34,8 @@ import (
 
 // Thread is a running thread on an object with state S, as its program sees it. It belongs to
 // the goroutine of the program. It is no context: what it does it does in steps, so that
-// nothing is done twice. When the host closes, or the thread is paused, the step it waits in
+// nothing is done twice. Used from another goroutine, or inside a function that was given to
+// Turn or View, its steps fail, and nothing is recorded. When the host closes, or the thread is paused, the step it waits in
 // does not return: its deferred functions run, and steps in them do nothing.
 type Thread[S any] struct{ s *strand }
 
@@ -215,6 +216,9 @@ func (th *Thread[S]) Turn(name string, fn func(*WriteTurn, *S) error) error {
 // a copy.
 func (th *Thread[S]) View(fn func(*ReadTurn, *S) error) error {
 	s := th.s
+	if err := s.usable(); err != nil {
+		return err
+	}
 	return s.view(func(t *ReadTurn) error {
 		if err := cmp.Or(t.alive(s.via), t.may.refuses(s.of, s.op, caps.Read)); err != nil {
 			return outcome(s.op, s.of, err)
@@ -229,6 +233,7 @@ func (th *Thread[S]) View(fn func(*ReadTurn, *S) error) error {
 				return err
 			}
 		}
+		defer s.within()()
 		return fn(t, &state)
 	})
 }

@@ -214,3 +214,41 @@ func TestAThreadThatFailsIsParked(t *testing.T) {
 		t.Fatalf("%+v, %v", info, err)
 	}
 }
+
+func TestAStepWhereNoneCanBeginFailsAndTheThreadIsParked(t *testing.T) {
+	misused := make(chan error, 2)
+	kind := sturdy.Define("example.org/misuse",
+		sturdy.Runs(parcelShip, func(th *sturdy.Thread[counter]) error {
+			done := make(chan bool)
+			go func() {
+				misused <- th.Sleep("elsewhere", time.Hour)
+				close(done)
+			}()
+			<-done
+			return th.Turn("outer", func(*sturdy.WriteTurn, *counter) error {
+				err := th.Turn("inner", func(*sturdy.WriteTurn, *counter) error { return nil })
+				select {
+				case misused <- err:
+				default:
+				}
+				return err
+			})
+		}))
+	w := runtimetest.Open(t, kind)
+	var th sturdy.ThreadRef
+	if err := w.Update(t.Context(), func(tn *sturdy.WriteTurn) error {
+		th = tn.Spawn(parcelShip.To(kind.New(tn, counter{})), sturdy.Domain{})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := th.Wait(t.Context()); !errors.Is(err, caps.ErrWouldBlock) {
+		t.Error(err)
+	}
+	if err := <-misused; !errors.Is(err, sturdy.ErrTurnShared) {
+		t.Error("from another goroutine:", err)
+	}
+	if err := <-misused; !errors.Is(err, caps.ErrWouldBlock) {
+		t.Error("in a turn:", err)
+	}
+}

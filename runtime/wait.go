@@ -59,6 +59,9 @@ type want struct {
 
 // wait is a step that is over when what is wanted has come.
 func (s *strand) wait(name string, w want) (caps.Reply, error) {
+	if err := s.usable(); err != nil {
+		return caps.Reply{}, err
+	}
 	path, m := s.begin(name)
 	if !m.over() && s.rt.threads.def.method(w.method) != nil {
 		return caps.Reply{}, s.failed(path, &caps.Error{Code: caps.ErrBadArgument, Text: w.method + " is a method of threads, so no message of that name is ever received"})
