@@ -196,8 +196,11 @@ const (
 func (v *vat) ring() (wait time.Duration) {
 	for {
 		now, due, busy := v.nextAlarm()
-		if due > now || busy {
-			return min(idleFor, time.Duration(max(due-now, 0)))
+		if busy {
+			return idleFor // whoever takes something out of a mailbox comes by here again
+		}
+		if due > now {
+			return min(idleFor, time.Duration(due-now))
 		}
 		err := v.rt.update(Relaxed(context.Background()), "ring", func(t *WriteTurn) error { return t.ringDue(now) })
 		if err != nil {
@@ -220,7 +223,12 @@ func (t *WriteTurn) ringDue(now int64) error {
 	var failed error
 	t.r.scan(v.rt.activity, "a", "b", func(elem string, rec objstore.Record) bool {
 		due, number, ok := parseNumbers(elem[1:])
-		if rung++; !ok || rung > maxRings || int64(due) > now {
+		if !ok {
+			v.rt.log.Error("damaged: the key of a timer is none; it was dropped", "key", elem)
+			t.change(&element{key: objstore.ElementKey(v.activityOID(), elem), dead: true, kind: v.activityKind})
+			return true
+		}
+		if rung++; rung > maxRings || int64(due) > now {
 			next = int64(due)
 			return false
 		}

@@ -74,7 +74,7 @@ func (h *handle) Await(ctx context.Context, via caps.Authority) (caps.Reply, err
 			}
 		case <-ctx.Done():
 			return caps.Reply{}, &caps.Error{Op: "await", Object: h.name(), Code: ErrTimeout, Cause: caps.CauseOf(ended(ctx)), Text: "the promise is still pending: " + ended(ctx).Error()}
-		case <-v.closing:
+		case <-v.ending:
 			return caps.Reply{}, &caps.Error{Op: "await", Object: h.name(), Code: ErrClosed, Text: "the world was closed before the promise had come to anything"}
 		}
 	}

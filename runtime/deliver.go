@@ -251,7 +251,7 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 		return true, 0
 	case errors.Is(err, ErrStopped), errors.Is(err, ErrClosed):
 		return false, idleFor
-	case errors.Is(err, caps.ErrOverloaded):
+	case errors.Is(err, caps.ErrOverloaded) && !d.t.sendsTooMuch():
 		v.postpone(d, err)
 		return true, 0
 	}
@@ -283,7 +283,7 @@ func (v *vat) consume(d *delivery, err error) error {
 				return err
 			}
 		}
-		if d.mail.sent == nil && !d.letter.wanted {
+		if d.mail.sent == nil && !d.letter.wanted && len(d.letter.slots) > 0 {
 			v.rt.logBroken(&d.letter, err)
 		}
 		return t.conclude(&d.letter, d.mail, settled{err: err})
@@ -298,6 +298,20 @@ func (t *WriteTurn) hasThen(l *letter) bool {
 	}
 	v, err := t.r.state(t.r.vat.handleOf(l.number))
 	return err == nil && v.kind.def == t.r.vat.rt.promises.def && len((*promise)(v.state).Thens) > 0
+}
+
+// sendsTooMuch reports whether the turn has sent as much by itself as may wait: there will
+// never be room for that.
+func (t *WriteTurn) sendsTooMuch() bool {
+	if t.seldom == nil {
+		return false
+	}
+	var a account
+	for _, p := range t.seldom.sent {
+		a.letters++
+		a.bytes += p.mail.size
+	}
+	return a.full()
 }
 
 // stopServing is hold for who does not hold the lock.

@@ -195,7 +195,7 @@ func (v *vat) loadMail() error {
 	first, _ := objstore.ElementRange(v.activityOID())
 	m.due = math.MaxInt64
 	err := s.Scan(first+"a", first+"b", func(key objstore.Key, _ objstore.Record) bool {
-		due, _, _ := parseNumbers(string(key[len(first)+1:]))
+		due, _, _ := parseNumbers(string(key[len(first)+1:])) // a damaged key is due at once, and dropped
 		m.due = int64(due)
 		return false
 	})
@@ -238,7 +238,7 @@ func (m *mailroom) unsettle(stopped bool) map[uint64]*sent {
 		}
 	}
 	for _, s := range slices.Concat(m.flown, m.told) {
-		if !stopped && !s.outcome.Load().group.isDone() {
+		if o := s.outcome.Load(); !stopped && (o == nil || !o.group.isDone()) {
 			s.outcome.Store(nil)
 			were[s.mail.number] = s
 		}
@@ -254,7 +254,7 @@ func (v *vat) neverSent(were map[uint64]*sent) {
 		if f := v.failed.Load(); f != nil {
 			err.Code, err.Text = caps.ErrMaybeExecuted, maybeExecuted(f.err).Error()
 		}
-		s.outcome.Store(&settled{err: err})
+		s.outcome.Store(&settled{err: err}) // which counts as long as the promise is no object
 		v.rt.awaits.notify(n, nil)
 	}
 }
@@ -291,7 +291,7 @@ func (v *vat) programMaySend(ctx context.Context, op string) error {
 		v.w.unlock()
 		select {
 		case <-free:
-		case <-v.closing:
+		case <-v.ending:
 			return stoppedError(op, ErrClosed)
 		case <-ctx.Done():
 			return &caps.Error{Op: op, Code: caps.ErrOverloaded, Cause: caps.CauseOf(ctx.Err()), Text: "overloaded: as many messages of this program wait as may, and it was not sent"}

@@ -45,12 +45,12 @@ func (o Options) Open() (*Runtime, error) {
 	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind(), portKind: newPortKind(), domains: newDomainKind(), meters: newMeterKind()}
 	rt.uses.young = map[uint64]use{}
 	rt.awaits.by = map[uint64][]chan *group{}
-	rt.ports.by = map[uint64]chan struct{}{}
+	rt.ports.by = map[uint64]openedPort{}
 	rt.strands.by, rt.strands.quiet.L = map[uint64]*strand{}, &rt.strands.mu
 	v := &vat{
 		rt: rt, gone: &bound{}, latent: &bound{name: "sturdy/promise"}, latentTimer: &bound{name: "sturdy/timer"}, young: newLayer(), old: newLayer(), group: newGroup(),
 		kick: make(chan struct{}, 1), soft: make(chan struct{}, 1),
-		closing: make(chan struct{}), flushed: make(chan struct{}), retired: make(chan struct{}),
+		closing: make(chan struct{}), flushed: make(chan struct{}), retired: make(chan struct{}), ending: make(chan struct{}),
 	}
 	v.mail.kick = make(chan struct{}, 1)
 	rt.vat = v

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -24,14 +25,20 @@ func newPortKind() *KindOf[port] { return Define[port]("sturdy/port") }
 // ports are the ports of this process that are open.
 type ports struct {
 	mu sync.Mutex
-	by map[uint64]chan struct{} // by number; told when there may be something, each of capacity 1
+	by map[uint64]openedPort // by number
+}
+
+// openedPort is a port that somebody listens at.
+type openedPort struct {
+	news chan struct{} // told when there may be something; of capacity 1
+	stop func() bool   // ends the watch of the context
 }
 
 func (p *ports) wake(n uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case p.by[n] <- struct{}{}:
+	case p.by[n].news <- struct{}{}:
 	default: // somebody has, or nobody listens
 	}
 }
@@ -82,7 +89,7 @@ func (rt *Runtime) openPort(ctx context.Context, method string) (ref caps.Ref, e
 	if err := outsideTurns(ctx, "port"); err != nil {
 		return ref, err
 	}
-	err = rt.update(Relaxed(ctx), "port", func(t *WriteTurn) error {
+	err = rt.update(ctx, "port", func(t *WriteTurn) error {
 		ref = rt.portKind.New(t, port{Method: method, Opening: rt.incarnation})
 		return nil
 	})
@@ -91,9 +98,8 @@ func (rt *Runtime) openPort(ctx context.Context, method string) (ref caps.Ref, e
 	}
 	h, _, _ := rt.open(ref)
 	rt.ports.mu.Lock()
-	rt.ports.by[h.oid.N] = make(chan struct{}, 1)
+	rt.ports.by[h.oid.N] = openedPort{news: make(chan struct{}, 1), stop: context.AfterFunc(ctx, func() { rt.closePort(h) })}
 	rt.ports.mu.Unlock()
-	context.AfterFunc(ctx, func() { rt.closePort(h) })
 	return ref, nil
 }
 
@@ -101,21 +107,28 @@ func (rt *Runtime) openPort(ctx context.Context, method string) (ref caps.Ref, e
 // none.
 func (rt *Runtime) listen(ctx context.Context, h *handle, w want) (reply caps.Reply, ok bool) {
 	rt.ports.mu.Lock()
-	news := rt.ports.by[h.oid.N]
+	news := rt.ports.by[h.oid.N].news
 	rt.ports.mu.Unlock()
-	for news != nil {
-		err := rt.update(ctx, "receive "+w.method, func(t *WriteTurn) (err error) {
+	for news != nil && ctx.Err() == nil {
+		// Once it is taken it is yielded, whatever becomes of ctx meanwhile.
+		err := rt.update(context.Background(), "receive "+w.method, func(t *WriteTurn) (err error) {
 			reply, ok, err = t.take(h, w)
 			return err
 		})
-		if err != nil || ok {
-			return reply, ok && err == nil
+		var again <-chan time.Time
+		switch {
+		case err == nil && ok:
+			return reply, true
+		case errors.Is(err, ErrDiskFull), errors.Is(err, caps.ErrNotDelivered):
+			again = time.After(time.Second) // nothing happened
+		case err != nil:
+			return reply, false
 		}
 		select {
 		case <-news:
+		case <-again:
 		case <-ctx.Done():
-			return reply, false
-		case <-rt.vat.closing:
+		case <-rt.vat.ending:
 			return reply, false
 		}
 	}
@@ -126,12 +139,13 @@ func (rt *Runtime) listen(ctx context.Context, h *handle, w want) (reply caps.Re
 func (rt *Runtime) closePort(h *handle) {
 	n := h.oid.N
 	rt.ports.mu.Lock()
-	open := rt.ports.by[n] != nil
+	p, open := rt.ports.by[n]
 	delete(rt.ports.by, n)
 	rt.ports.mu.Unlock()
 	if !open {
 		return
 	}
+	p.stop()
 	err := rt.update(Relaxed(context.Background()), "close port", func(t *WriteTurn) error {
 		s, err := t.own(h)
 		if err != nil {

@@ -200,7 +200,8 @@ func (rt *Runtime) Close() error {
 		v.w.lockInternal()
 		v.shut.Store(true)
 		v.failed.CompareAndSwap(nil, &stopped{ErrClosed})
-		v.w.unlock() // no write turn begins from here on
+		v.w.unlock()    // no write turn begins from here on
+		close(v.ending) // a program of a thread may wait for what will not come
 		rt.closeThreads()
 		close(v.closing)
 		<-v.retired

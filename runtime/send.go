@@ -252,7 +252,7 @@ func (v *vat) mailed(r *seldom) {
 	for _, n := range r.interrupts {
 		v.rt.interrupt(n)
 	}
-	if len(r.concluded)+len(r.resolved) > 0 {
+	if len(r.concluded)+len(r.resolved)+len(r.taken) > 0 {
 		v.tellAwaits(r)
 	}
 	if r.rung {
@@ -280,6 +280,11 @@ func (v *vat) tellAwaits(r *seldom) {
 		waited := v.rt.awaits.notify(c.sent.mail.number, g)
 		if c.is.err != nil && !waited && !c.sent.seen.Load() {
 			v.rt.unseen.add(c.sent, v.rt.clock())
+		}
+	}
+	for _, p := range r.taken { // also those whose promise is an object: a rollback brings them back
+		if p.mail.sent != nil && latentOf(&p.mail.sent.h) == nil {
+			m.told = append(m.told, p.mail.sent)
 		}
 	}
 	for _, n := range r.resolved {

@@ -19,9 +19,8 @@ type ThreadRef struct{ caps.Ref }
 // ThreadInfo is what a thread is doing.
 type ThreadInfo struct {
 	ID      string
-	Thread  ThreadRef // as whoever asks may use it
-	Object  string    // kind and short ID of the object that it runs on
-	Program string    // the action: "fulfil"
+	Object  string // kind and short ID of the object that it runs on
+	Program string // the action: "fulfil"
 	State   ThreadState
 	Paused  bool
 	Cancel  string      // why it is to end; empty: it is not
@@ -132,7 +131,7 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrTimeout, Cause: caps.CauseOf(ended(ctx)), Text: "the thread has not ended: " + ended(ctx).Error()}
-		case <-rt.vat.closing:
+		case <-rt.vat.ending:
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrClosed, Text: "the world was closed before the thread had ended"}
 		}
 	}
@@ -240,7 +239,7 @@ func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
 	of, _, _ := t.vat.rt.open(st.Of)
 	_, _ = t.state(of) // its name says its kind when it is loaded
 	info = ThreadInfo{
-		ID: strconv.FormatUint(h.oid.N, 16), Thread: ThreadRef{t.vat.rt.ref(h, caps.Full())}, Object: of.name(), Program: st.Method, State: st.State, Paused: st.Paused,
+		ID: strconv.FormatUint(h.oid.N, 16), Object: of.name(), Program: st.Method, State: st.State, Paused: st.Paused,
 		Cancel: st.Cancel, Step: st.Step, Waits: st.Waits, At: st.Place, Error: st.Err, Stack: st.Stack,
 		Since: time.Unix(0, st.Since).UTC(), Born: time.Unix(0, st.Born).UTC(),
 	}

@@ -57,6 +57,7 @@ type vat struct {
 	closing  chan struct{}
 	flushed  chan struct{} // closed when the flusher has ended
 	retired  chan struct{} // closed when the postman has ended
+	ending   chan struct{} // closed when Close has begun: nobody need wait for anything
 }
 
 // stopped is why a vat refuses writes.

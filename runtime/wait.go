@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -184,11 +185,15 @@ func (t *WriteTurn) setWake(h *handle, due int64) {
 
 // ringThread is what such an alarm does.
 func (t *WriteTurn) ringThread(h *handle) error {
-	st, err := t.r.threadState(h)
-	if err == nil && st.State == ThreadWaiting {
+	switch st, err := t.r.threadState(h); {
+	case errors.Is(err, caps.ErrDamaged), errors.Is(err, caps.ErrGone):
+		t.r.vat.rt.log.Error("what would wake a thread names none, or one that cannot be read; it was dropped", "thread", h.name(), "err", err)
+	case err != nil:
+		return err
+	case st.State == ThreadWaiting:
 		t.startThread(h.oid.N)
 	}
-	return err
+	return nil
 }
 
 // take takes the first message that is wanted out of the mailbox of h. One whose argument is
