@@ -43,6 +43,9 @@ func converse(ctx context.Context, a *app, s *console.Session, write bool) error
 		case err != nil:
 			return err
 		}
+		if s.Leaves(line) {
+			return nil
+		}
 		input(ctx, a, s, line)
 	}
 }

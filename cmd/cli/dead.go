@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
@@ -23,7 +24,7 @@ func (deadCmd) Help() string {
 func (c *deadCmd) run(ctx context.Context, a *app) error {
 	if c.Resend == "" && c.Discard == "" {
 		return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error {
-			return letterTable(a, rt.Activity().DeadLetters(ctx), c.Full, "ERROR", func(l sturdy.LetterInfo) string { return l.Error })
+			return letterTable(a, look.DeadLetters(ctx, rt), c.Full, "ERROR", func(l sturdy.LetterInfo) string { return l.Error })
 		})
 	}
 	return c.change(ctx, a)

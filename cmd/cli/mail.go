@@ -27,7 +27,7 @@ func (c *mailCmd) run(ctx context.Context, a *app) error {
 }
 
 func (c *mailCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
-	all := rt.Activity().Letters(ctx)
+	all := look.Letters(ctx, rt)
 	if c.Path != "" {
 		ref, err := at(ctx, rt, c.Path)
 		if err != nil {

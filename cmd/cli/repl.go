@@ -24,7 +24,9 @@ func (replCmd) Help() string {
 	return `The language is Starlark, which looks like Python. root is the root directory; help() lists the rest. The prompt is r> when the world is open to look only, and w> with -w.
 
   r> root.accounts.alice.balance()
-  w> root.accounts.alice.transfer(to=root.accounts.bob, amount=500)
+  w> root.accounts.alice.transfer(to=root.accounts.bob, amount=500, note="rent")
+
+A field of an argument that is not given is an error; exit, quit and Ctrl-D leave.
 
 With -w the world is open for writing, as its program would have it: messages that wait are delivered, and timers go off.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
@@ -25,7 +26,7 @@ func (c *timersCmd) run(ctx context.Context, a *app) error {
 func (c *timersCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	l := lister{a: a, width: width(c.Full)}
 	l.add("TIMER", "TO", "METHOD", "DUE", "EVERY", "FROM")
-	for t, err := range rt.Activity().Timers(ctx) {
+	for t, err := range look.Timers(ctx, rt) {
 		if err != nil {
 			l.flush()
 			return err

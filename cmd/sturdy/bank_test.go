@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -148,20 +149,20 @@ type sale struct {
 	Item  string
 }
 
-// makeWorld makes the world that the scripts begin with: makeworld DIR.
-func makeWorld() {
-	rt, err := sturdy.Open(os.Args[1], counterKind, accountKind)
+// inWorld runs fn as a turn in the world that the command line names.
+func inWorld(fn func(*sturdy.WriteTurn, sturdy.Directory) error, ks ...sturdy.Kind) {
+	rt, err := sturdy.Open(os.Args[1], ks...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error { return populate(t, rt.Root()) })
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := rt.Close(); err != nil {
+	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error { return fn(t, rt.Root()) })
+	if err := errors.Join(err, rt.Close()); err != nil {
 		log.Fatal(err)
 	}
 }
+
+// makeWorld makes the world that the scripts begin with: makeworld DIR.
+func makeWorld() { inWorld(populate, counterKind, accountKind) }
 
 func populate(t *sturdy.WriteTurn, root sturdy.Directory) error {
 	accounts := sturdy.NewDirectory(t)
@@ -196,11 +197,7 @@ func populate(t *sturdy.WriteTurn, root sturdy.Directory) error {
 
 // makeBrand makes an office in a world, with a sealer and its unsealer: makebrand DIR.
 func makeBrand() {
-	rt, err := sturdy.Open(os.Args[1], counterKind, accountKind)
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error {
+	inWorld(func(t *sturdy.WriteTurn, root sturdy.Directory) error {
 		office := sturdy.NewDirectory(t)
 		sealer, unsealer := sturdy.NewBrand(t, "office")
 		for name, ref := range map[string]caps.Ref{"sealer": sealer.Ref, "unsealer": unsealer.Ref} {
@@ -208,24 +205,14 @@ func makeBrand() {
 				return err
 			}
 		}
-		return rt.Root().Put(t, "office", office.Ref)
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := rt.Close(); err != nil {
-		log.Fatal(err)
-	}
+		return root.Put(t, "office", office.Ref)
+	}, counterKind, accountKind)
 }
 
 // makeAlarms sets timers that are not due for long: makealarms DIR.
 func makeAlarms() {
-	rt, err := sturdy.Open(os.Args[1], counterKind, accountKind)
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error {
-		hits, err := rt.Root().Get(t, "hits")
+	inWorld(func(t *sturdy.WriteTurn, root sturdy.Directory) error {
+		hits, err := root.Get(t, "hits")
 		if err != nil {
 			return err
 		}
@@ -233,11 +220,5 @@ func makeAlarms() {
 		t.After(36*time.Hour, add.To(hits, 2))
 		t.Every(7*24*time.Hour, add.To(hits, 3))
 		return nil
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := rt.Close(); err != nil {
-		log.Fatal(err)
-	}
+	}, counterKind, accountKind)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"time"
 
@@ -27,9 +26,16 @@ const (
 	approve caps.Command[bool]     = "approve"
 	swap    caps.Action            = "swap"
 	meet    caps.Command[caps.Ref] = "meet"
+	nudge   caps.Command[caps.Ref] = "nudge"
 )
 
 func (o *order) history(*sturdy.ReadTurn) ([]string, error) { return o.Log, nil }
+
+// nudge starts another order by a message, which that may not be allowed by who asks for it.
+func (o *order) nudge(t *sturdy.WriteTurn, other caps.Ref) error {
+	label.Send(t, other)
+	return nil
+}
 
 func booked(th *sturdy.Thread[order], step, what string) error {
 	return th.Turn(step, func(_ *sturdy.WriteTurn, o *order) error {
@@ -92,6 +98,7 @@ func swapped(th *sturdy.Thread[order]) error {
 
 var orderKind = sturdy.Define("shop.example/order",
 	sturdy.Query(history, (*order).history),
+	sturdy.Command(nudge, (*order).nudge),
 	sturdy.Runs(fulfil, fulfilled),
 	sturdy.Runs(label, labeled),
 	sturdy.Runs(both, twice),
@@ -100,22 +107,12 @@ var orderKind = sturdy.Define("shop.example/order",
 
 // makeShop makes a world of three orders: makeshop DIR.
 func makeShop() {
-	rt, err := sturdy.Open(os.Args[1], orderKind)
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = rt.Update(context.Background(), func(t *sturdy.WriteTurn) error {
+	inWorld(func(t *sturdy.WriteTurn, root sturdy.Directory) error {
 		for _, item := range []string{"lamp", "chair", "desk"} {
-			if err := rt.Root().Put(t, item, orderKind.New(t, order{Item: item})); err != nil {
+			if err := root.Put(t, item, orderKind.New(t, order{Item: item})); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := rt.Close(); err != nil {
-		log.Fatal(err)
-	}
+	}, orderKind)
 }

@@ -121,7 +121,7 @@ const again = 10 * time.Minute
 // refund does not give up: it may run on a thread that was canceled, which would end if it
 // failed, and the customer's money with it.
 func (f *fulfilment) refund(key string) error {
-	return f.th.Loop("refund", func() (more bool, err error) {
+	return f.th.Loop("refund", func(uint64) (more bool, err error) {
 		_, err = sturdy.Step(f.th, "try", func(ctx context.Context) (caps.Done, error) {
 			return caps.Done{}, f.sale.Gateway.Refund(ctx, RefundRequest{Key: key})
 		})

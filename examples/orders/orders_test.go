@@ -109,7 +109,7 @@ func (s *shop) ended(t *testing.T, c course) {
 // nothing had happened.
 func TestChargedOnceWhereverItCrashes(t *testing.T) {
 	rounds := 3 // chance says what is left of sectors that were not synced
-	if testing.Short() {
+	if raceEnabled || testing.Short() {
 		rounds = 1
 	}
 	var points, repeated atomic.Int64

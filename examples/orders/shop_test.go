@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/examples/orders"
@@ -23,23 +22,6 @@ type shop struct {
 	*runtimetest.World
 	bank    *bank
 	gateway *sturdy.KindOf[orders.Account]
-}
-
-// Settle is that of the World, which lost its disk perhaps: then it waits for nothing.
-func (s *shop) Settle() { _, _ = s.Runtime.Settle(context.Background()) }
-
-// Advance is that of the World, which lost its disk perhaps.
-func (s *shop) Advance(d time.Duration) {
-	end := s.Now().Add(d)
-	for {
-		next, err := s.Runtime.Settle(context.Background())
-		if err != nil || next.IsZero() || next.After(end) {
-			break
-		}
-		s.Pass(max(next.Sub(s.Now()), 0))
-	}
-	s.Pass(end.Sub(s.Now()))
-	s.Settle()
 }
 
 func open(t *testing.T) *shop {

@@ -16,32 +16,17 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/examples/chat"
+	"github.com/sturdyrt/sturdy/examples/internal/program"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 // config is what the flags say.
 type config struct{ addr, world string }
 
-func main() {
-	c, err := parse(os.Args[1:], os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, c, log.New(os.Stderr, "", 0)); err != nil {
-		log.Print(err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(parse, run, log.New(os.Stderr, "", 0)) }
 
 // parse reads the flags. What is wrong with them it has printed to out.
 func parse(args []string, out io.Writer) (c config, err error) {
@@ -53,7 +38,7 @@ func parse(args []string, out io.Writer) (c config, err error) {
 		return c, err
 	}
 	host, _, err := net.SplitHostPort(c.addr)
-	if ip := net.ParseIP(host); err == nil && host != "localhost" && !ip.IsLoopback() {
+	if err == nil && !program.Loopback(host) {
 		err = fmt.Errorf("-addr: %q is not a loopback address, and what is said here travels in the open", host)
 	} else if err == nil && fs.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))

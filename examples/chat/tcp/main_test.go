@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -15,22 +14,20 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sturdyrt/sturdy/examples/internal/programtest"
 )
 
 // TestMain is the program itself where a test has started it as such.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("CHAT_TCP_WORLD"); dir != "" {
-		if err := run(context.Background(), config{"localhost:0", dir}, log.New(os.Stdout, "", 0)); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	programtest.Main(m, inWorld, func(dir string) error {
+		return run(context.Background(), config{"localhost:0", dir}, log.New(os.Stdout, "", 0))
+	})
 }
+
+const inWorld = "CHAT_TCP_WORLD"
 
 func TestFlags(t *testing.T) {
 	for line, ok := range map[string]bool{
@@ -56,8 +53,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// program is the server, running.
-type program struct {
+// process is the server, running.
+type process struct {
 	t     *testing.T
 	addr  string
 	out   *bufio.Scanner
@@ -66,10 +63,9 @@ type program struct {
 }
 
 // begin starts the server as a process of its own.
-func begin(t *testing.T, dir string) *program {
+func begin(t *testing.T, dir string) *process {
 	t.Helper()
-	p := &program{t: t, begun: exec.CommandContext(t.Context(), os.Args[0])}
-	p.begun.Env = append(os.Environ(), "CHAT_TCP_WORLD="+dir)
+	p := &process{t: t, begun: programtest.Command(t.Context(), inWorld, dir)}
 	p.begun.Stderr = os.Stderr
 	out, err := p.begun.StdoutPipe()
 	if err == nil {
@@ -89,7 +85,7 @@ func begin(t *testing.T, dir string) *program {
 	return nil
 }
 
-func (p *program) kill() {
+func (p *process) kill() {
 	_ = p.begun.Process.Kill()
 	for p.out.Scan() {
 	}
@@ -97,35 +93,10 @@ func (p *program) kill() {
 }
 
 // start runs the server in this process, until stop.
-func start(t *testing.T, dir string) (addr string, stop func()) {
+func start(t *testing.T, dir string) (addr string, stop func() string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	lines, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- run(ctx, config{"localhost:0", dir}, log.New(w, "", 0))
-		_ = w.Close()
-	}()
-	listening := make(chan string, 1)
-	go func() {
-		for scan := bufio.NewScanner(lines); scan.Scan(); {
-			if at, ok := strings.CutPrefix(scan.Text(), "listening on "); ok {
-				listening <- at
-			} else {
-				t.Log(scan.Text())
-			}
-		}
-		close(listening)
-	}()
-	if addr = <-listening; addr == "" {
-		t.Fatal(<-ended)
-	}
-	return addr, sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		<-listening
+	return programtest.Start(t, func(ctx context.Context, l *log.Logger) error {
+		return run(ctx, config{"localhost:0", dir}, l)
 	})
 }
 

@@ -8,13 +8,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sturdyrt/sturdy/examples/internal/programtest"
 	"github.com/sturdyrt/sturdy/examples/orders"
 )
 
@@ -22,16 +22,10 @@ var seed = flag.Uint64("seed", rand.Uint64(), "of what is chosen at random")
 
 // TestMain is the program itself where a test has started it as such.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("ORDERS_DEMO_WORLD"); dir != "" {
-		if err := run(context.Background(), dir, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	flag.Parse()
-	os.Exit(m.Run())
+	programtest.Main(m, inWorld, func(dir string) error { return run(context.Background(), dir, os.Stdout) })
 }
+
+const inWorld = "ORDERS_DEMO_WORLD"
 
 func told(t *testing.T, dir string) string {
 	t.Helper()
@@ -94,8 +88,7 @@ func kill(t *testing.T, dir string, after time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), after)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), "ORDERS_DEMO_WORLD="+dir)
+	cmd := programtest.Command(ctx, inWorld, dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output() // an error: it was killed
 	if err != nil && ctx.Err() == nil {

@@ -4,29 +4,23 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/sturdyrt/sturdy/examples/internal/programtest"
 	"github.com/sturdyrt/sturdy/examples/share"
 )
 
 // TestMain is the program itself where a test has started it as such.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("SHARE_DEMO_WORLD"); dir != "" {
-		if err := run(context.Background(), dir, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	programtest.Main(m, inWorld, func(dir string) error { return run(context.Background(), dir, os.Stdout) })
 }
+
+const inWorld = "SHARE_DEMO_WORLD"
 
 // told is what the program prints from beginning to end.
 func told(t *testing.T, dir string) string {
@@ -126,8 +120,7 @@ func TestKilledAtAnyLine(t *testing.T) {
 // kill starts the program and kills it when it has printed n lines.
 func kill(t *testing.T, dir string, n int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "SHARE_DEMO_WORLD="+dir)
+	cmd := programtest.Command(t.Context(), inWorld, dir)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -14,12 +14,11 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/examples/internal/program"
 	"github.com/sturdyrt/sturdy/examples/share"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
@@ -31,21 +30,7 @@ type config struct {
 	plain, insecure    bool
 }
 
-func main() {
-	c, err := parse(os.Args[1:], os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, c, log.New(os.Stderr, "", log.LstdFlags)); err != nil {
-		log.Print(err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(parse, run, log.New(os.Stderr, "", log.LstdFlags)) }
 
 // parse reads the flags. What is wrong with them it has printed to out.
 func parse(args []string, out io.Writer) (c config, err error) {
@@ -80,19 +65,12 @@ func (c config) check(rest []string) error {
 		return fmt.Errorf("-addr: %w", err)
 	case tls != (c.key != ""):
 		return errors.New("-cert and -key belong together")
-	case c.plain && (tls || !loopback(host)):
+	case c.plain && (tls || !program.Loopback(host)):
 		return errors.New("-plain is for http on a loopback address: a cookie without Secure would travel in the open")
-	case !tls && !loopback(host) && !c.insecure:
+	case !tls && !program.Loopback(host) && !c.insecure:
 		return fmt.Errorf("%s is not a loopback address: give -cert and -key, or -insecure if a TLS proxy stands in front", c.addr)
 	}
 	return nil
-}
-
-// loopback reports whether only this machine can connect to host. Of names only localhost
-// is known to be.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func run(ctx context.Context, c config, l *log.Logger) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -23,6 +22,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sturdyrt/sturdy/examples/internal/program"
+	"github.com/sturdyrt/sturdy/examples/internal/programtest"
 )
 
 func TestFlags(t *testing.T) {
@@ -67,39 +69,7 @@ func TestFlags(t *testing.T) {
 // start runs the program with config c on a free port, until stop.
 func start(t *testing.T, c config) (addr string, stop func() string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	lines, w := io.Pipe()
-	var text bytes.Buffer
-	ended := make(chan error, 1)
-	listening := make(chan string, 1)
-	go func() {
-		ended <- run(ctx, c, log.New(w, "", 0))
-		_ = w.Close()
-	}()
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		for scan := bufio.NewScanner(lines); scan.Scan(); {
-			text.WriteString(scan.Text() + "\n")
-			if at, ok := strings.CutPrefix(scan.Text(), "listening on "); ok {
-				listening <- at
-			}
-		}
-	}()
-	select {
-	case addr = <-listening:
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	return addr, func() string {
-		t.Helper()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		<-drained
-		return text.String()
-	}
+	return programtest.Start(t, func(ctx context.Context, l *log.Logger) error { return run(ctx, c, l) })
 }
 
 func TestTheProgramRunsTwice(t *testing.T) {
@@ -239,7 +209,7 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 }
 
 func TestLoopback(t *testing.T) {
-	local := slices.DeleteFunc([]string{"localhost", "127.0.0.1", "127.8.8.8", "::1", "", "0.0.0.0", "::", "10.0.0.1", "LOCALHOST.evil.example"}, func(h string) bool { return !loopback(h) })
+	local := slices.DeleteFunc([]string{"localhost", "127.0.0.1", "127.8.8.8", "::1", "", "0.0.0.0", "::", "10.0.0.1", "LOCALHOST.evil.example"}, func(h string) bool { return !program.Loopback(h) })
 	if !slices.Equal(local, []string{"localhost", "127.0.0.1", "127.8.8.8", "::1"}) {
 		t.Error(local)
 	}

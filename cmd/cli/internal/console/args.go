@@ -16,9 +16,10 @@ import (
 func lower(name string) string { return look.Lower(name) }
 
 // bindArgs makes the argument of a method of what it was called with: the fields of a struct
-// by position or by name, upper or lower case, those that are not given zero; or one value.
-// A record in the place of all fields is the struct itself.
-func bindArgs(m sturdy.MethodInfo, args starlark.Tuple, kwargs []starlark.Tuple) (caps.Value, error) {
+// by position or by name, upper or lower case; or one value. A record in the place of all
+// fields is the struct itself. A field that is not given is an error, not zero: a transfer of
+// nothing to nobody was rather a slip. The runtime's own kinds take zero for not given.
+func bindArgs(kind sturdy.KindInfo, m sturdy.MethodInfo, args starlark.Tuple, kwargs []starlark.Tuple) (caps.Value, error) {
 	ps := look.Params(m.Arg)
 	if len(args) == 1 && len(kwargs) == 0 && m.Arg.Class == "struct" {
 		if _, ok := args[0].(*record); ok && len(ps) > 0 && !takesStruct(ps[0].Shape) {
@@ -43,13 +44,30 @@ func bindArgs(m sturdy.MethodInfo, args starlark.Tuple, kwargs []starlark.Tuple)
 		if vals[i] == nil {
 			continue
 		}
-		v, err := convertTo(vals[i], p.Shape, []caps.Shape{m.Arg}, p.Name)
+		v, err := convertTo(vals[i], p.Shape, []caps.Shape{m.Arg}, &path{name: p.Name})
 		if err != nil {
 			return caps.Value{}, err
 		}
 		entries = append(entries, caps.Entry{Key: textValue(p.Field), Val: v})
 	}
+	if absent := ungiven(ps, func(i int) bool { return vals[i] != nil }); absent != "" && !strings.HasPrefix(kind.Name, runtimeKinds) {
+		return caps.Value{}, fmt.Errorf("%s: not given; it takes %s", absent, takes(ps))
+	}
 	return caps.ValueOf(entries)
+}
+
+// runtimeKinds is what the names of the runtime's kinds begin with.
+const runtimeKinds = "sturdy/"
+
+// ungiven names the arguments that are not given and are not optional.
+func ungiven(ps []look.Param, given func(i int) bool) string {
+	var list []string
+	for i, p := range ps {
+		if !given(i) && p.Shape.Class != "optional" {
+			list = append(list, p.Name)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 func takesStruct(s caps.Shape) bool {
@@ -110,6 +128,36 @@ func names(ps []look.Param) []string {
 func oneRef(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (x *refValue, err error) {
 	err = starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x)
 	return x, err
+}
+
+// described is the argument of what takes one object and nothing else, and what it is.
+func (s *Session) described(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (x *refValue, info sturdy.ObjectInfo, err error) {
+	if x, err = oneRef(b, args, kwargs); err == nil {
+		info, err = s.describe(x.ref)
+	}
+	return x, info, err
+}
+
+// numberOf is the number that a row of a listing, or a text, says; empty: x is neither.
+func numberOf(x starlark.Value) string {
+	switch of := x.(type) {
+	case *record:
+		x, _, _ = of.Get(starlark.String("id"))
+	case starlark.String:
+	default:
+		return ""
+	}
+	id, _ := starlark.AsString(x)
+	return id
+}
+
+// oneRights is the argument of what takes rights and nothing else.
+func oneRights(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (caps.Rights, error) {
+	var letters string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "rights", &letters); err != nil {
+		return 0, err
+	}
+	return rights(letters)
 }
 
 // oneGrant is the argument of what takes one grant and nothing else.

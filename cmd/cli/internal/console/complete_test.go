@@ -8,7 +8,7 @@ import (
 
 func TestATabKnowsWhatComesNext(t *testing.T) {
 	s, out := begin(t, Options{Writable: true})
-	run(t, s, out, "shelf = root.shelf; p = shelf.store(grams=1); g = grant(shelf); u = save(shelf); sent = shelf.send.weigh()")
+	run(t, s, out, "shelf = root.shelf; p = shelf.store(None, 1, '', []); g = grant(shelf); u = save(shelf); sent = shelf.send.weigh()")
 	for line, want := range map[string][]string{
 		"roo":                          {"root"},
 		"ro":                           {"root", "rows"},

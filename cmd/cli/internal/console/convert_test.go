@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/sturdyrt/sturdy/caps"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 var seed = flag.Uint64("seed", 0, "of the random values; 0: another each time")
@@ -132,29 +133,29 @@ func TestTwoKeysThatAreOneToStarlarkBothSurvive(t *testing.T) {
 func TestAWrongArgumentIsNamed(t *testing.T) {
 	s, out := begin(t, Options{Writable: true})
 	for call, want := range map[string]string{
-		"store(1, 2)":                     "to: it wants ref, not the int 1",
-		"store(root, 2, 3)":               "note: it wants string, not the int 3",
-		"store(root, 2.0)":                "grams: 2.0 is a float and it wants an int64",
-		"store(root, 1 << 70)":            "grams: 1180591620717411303424 has more than 64 bits",
-		"store(root, True)":               "grams: it wants int64, not the bool True",
-		`store(notes=["a", 2])`:           "notes[1]: it wants string, not the int 2",
-		"store(notes=range(1 << 40))":     "notes[0]: it wants string",
-		"store(1, 2, 3, 4, 5)":            "it takes to, grams, note, notes; there are 5",
-		"store(root, to=root)":            "to is given twice",
-		"store(gramms=1)":                 "it has no argument gramms; grams?",
-		"store(weight=1)":                 "it has no argument weight; it takes to, grams, note, notes",
-		"weigh(1)":                        "it takes no arguments; there are 1",
-		"keep()":                          "it takes value",
-		"keep(lambda: 1)":                 "value: a function cannot be stored or sent",
-		"keep(range(1 << 40))":            "more than 1048576 elements",
-		"keep([{1: lambda: 1}])":          "value[0][1]: a function cannot be stored or sent",
-		"keep({(1,): 1})":                 "as a map key",
-		"store(s.store(grams=1), 2)":      "to: it wants ref, not the struct",
-		"store({'grams': 1})":             "to: it wants ref, not the dict",
-		"nothing()":                       "shelf has no method nothing; it has   r: weigh()   w: store(to, grams, note, notes) clear() keep(value)",
-		"wiegh()":                         "shelf has no method wiegh; weigh()?",
-		`attenuate("q")`:                  `rights are letters of "rwx"`,
-		"store(s.store(grams=1)).missing": "it has no field missing; it has to, grams, note, notes",
+		"store(1, 2)":                        "to: it wants ref, not the int 1",
+		"store(root, 2, 3)":                  "note: it wants string, not the int 3",
+		"store(root, 2.0)":                   "grams: 2.0 is a float and it wants an int64",
+		"store(root, 1 << 70)":               "grams: 1180591620717411303424 has more than 64 bits",
+		"store(root, True)":                  "grams: it wants int64, not the bool True",
+		`store(notes=["a", 2])`:              "notes[1]: it wants string, not the int 2",
+		"store(notes=range(1 << 40))":        "notes[0]: it wants string",
+		"store(1, 2, 3, 4, 5)":               "it takes to, grams, note, notes; there are 5",
+		"store(root, to=root)":               "to is given twice",
+		"store(gramms=1)":                    "it has no argument gramms; grams?",
+		"store(weight=1)":                    "it has no argument weight; it takes to, grams, note, notes",
+		"weigh(1)":                           "it takes no arguments; there are 1",
+		"keep()":                             "it takes value",
+		"keep(lambda: 1)":                    "value: a function cannot be stored or sent",
+		"keep(range(1 << 40))":               "more than 1048576 elements",
+		"keep([{1: lambda: 1}])":             "value[0][1]: a function cannot be stored or sent",
+		"keep({(1,): 1})":                    "as a map key",
+		"store(s.store(None, 1, '', []), 2)": "to: it wants ref, not the struct",
+		"store({'grams': 1})":                "to: it wants ref, not the dict",
+		"nothing()":                          "shelf has no method nothing; it has   r: weigh()   w: store(to, grams, note, notes) clear() keep(value)",
+		"wiegh()":                            "shelf has no method wiegh; weigh()?",
+		`attenuate("q")`:                     `rights are letters of "rwx"`,
+		"store(None, 1, '', []).missing":     "it has no field missing; it has to, grams, note, notes",
 	} {
 		run(t, s, out, "s = root.shelf")
 		err := s.Run(t.Context(), "test", "s."+call)
@@ -164,9 +165,44 @@ func TestAWrongArgumentIsNamed(t *testing.T) {
 	}
 }
 
+func TestAFieldThatIsNotGivenIsNotZero(t *testing.T) {
+	s, out := begin(t, Options{Writable: true})
+	for call, want := range map[string]string{
+		"store(grams=5)":              "shelf.store: to, note, notes: not given; it takes to, grams, note, notes",
+		"store()":                     "shelf.store: to, grams, note, notes: not given",
+		"send.store(root, 5, '')":     "shelf.store: notes: not given",
+		"store(notes=[1])":            "notes[0]: it wants string", // what is wrong comes before what is not there
+		"store(None, 5, '', [])":      "",
+		"send.store(None, 5, '', [])": "",
+	} {
+		err := s.Run(t.Context(), "test", "root.shelf."+call)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v; want %q", call, err, want)
+		}
+	}
+	if got := run(t, s, out, "root.shelf.weigh()"); got != "2\n" {
+		t.Errorf("stored %s", got)
+	}
+	of := caps.Shape{Class: "string"}
+	shape := caps.Shape{Class: "struct", Fields: []caps.Field{{Name: "A", Shape: of}, {Name: "B", Shape: of}, {Name: "C", Shape: caps.Shape{Class: "optional", Elem: &of}}}}
+	if _, err := toValue(newRecord("A", starlark.String("a")), shape, "p"); err == nil || err.Error() != "p: without b" {
+		t.Error(err)
+	}
+	if _, err := toValue(newRecord("A", starlark.String("a"), "B", starlark.String("b")), shape, "p"); err != nil {
+		t.Error(err)
+	}
+	ps := caps.Shape{Class: "struct", Fields: shape.Fields[2:]}
+	if _, err := bindArgs(sturdy.KindInfo{Name: "test/kind"}, sturdy.MethodInfo{Name: "m", Arg: ps}, nil, nil); err != nil {
+		t.Errorf("an optional field: %v", err)
+	}
+	if _, err := bindArgs(sturdy.KindInfo{Name: "sturdy/meter"}, sturdy.MethodInfo{Name: "refill", Arg: shape}, nil, nil); err != nil {
+		t.Errorf("of the runtime, where zero is nothing: %v", err)
+	}
+}
+
 func TestAStructGoesBackAsOneArgument(t *testing.T) {
 	s, out := begin(t, Options{Writable: true})
-	got := run(t, s, out, `p = root.shelf.store(GRAMS=5, note="x")
+	got := run(t, s, out, `p = root.shelf.store(GRAMS=5, note="x", to=None, notes=[])
 root.shelf.store(p) == p, p.Grams == p.grams, p["grams"], "Note" in p, "x" in p`)
 	if got != "(True, True, 5, True, False)\n" {
 		t.Error(got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/resolve"
@@ -106,11 +107,24 @@ func (s *Session) undefined(msg string) string {
 		return msg
 	}
 	name, _, _ = strings.Cut(name, " ")
+	if slices.Contains(exits(), name) {
+		return "undefined: " + name + "; the end of a script, and Ctrl-D at the prompt, leave"
+	}
 	msg = "undefined: " + name
 	if near := text.Near(name, s.globals.Keys()); near != "" {
 		return msg + "; " + near + "?"
 	}
 	return msg + "; help() lists what there is"
+}
+
+// exits are what somebody types who wants to leave.
+func exits() []string { return []string{"exit", "quit"} }
+
+// Leaves reports whether a line that was typed wants to leave: exit or quit, with parentheses
+// or without. A variable of that name is only a variable.
+func (s *Session) Leaves(line string) bool {
+	name := strings.TrimSuffix(strings.TrimSpace(line), "()")
+	return slices.Contains(exits(), name) && s.globals[name] == nil
 }
 
 // place is the line of the input that failed, and where inside functions.

@@ -185,11 +185,8 @@ func (s *Session) grantOf(what string, x starlark.Value) (sturdy.Grant, error) {
 		if info, err := s.describe(x.ref); err != nil || info.Kind.Name == look.Grant {
 			return sturdy.Grant{Ref: x.ref}, err
 		}
-	case *record:
-		v, _, _ := x.Get(starlark.String("id"))
-		id, _ = starlark.AsString(v)
-	case starlark.String:
-		id = string(x)
+	default:
+		id = numberOf(x)
 	}
 	if id == "" {
 		return sturdy.Grant{}, fmt.Errorf("%s: it wants a grant: what grant() returned, a row of grants(), or its number like %q; not the %s %s", what, "1c", x.Type(), repr(x, 40))

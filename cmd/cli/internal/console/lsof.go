@@ -9,6 +9,7 @@ import (
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -36,7 +37,7 @@ func (s *Session) lsof(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 	if !info.Until.IsZero() {
 		p.add("timer", info.Waits, "in step "+info.Step, info.Until)
 	}
-	for t, err := range look.TimersTo(s.Runtime.Activity().Timers(s.ctx), info.ID) {
+	for t, err := range look.TimersTo(look.Timers(s.ctx, s.Runtime), info.ID) {
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +45,7 @@ func (s *Session) lsof(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 			p.add("timer", t.Method, "from "+t.From, t.Due)
 		}
 	}
-	letters, err := listed(s, look.LettersTo(s.Runtime.Activity().Letters(s.ctx), info.ID), func(l sturdy.LetterInfo) *record {
+	letters, err := listed(s, look.LettersTo(look.Letters(s.ctx, s.Runtime), info.ID), func(l sturdy.LetterInfo) *record {
 		return p.row("message", l.Method, "from "+l.From, l.Sent)
 	})
 	if err != nil {
@@ -90,10 +91,13 @@ func (s *Session) holdings(p *possessions, th sturdy.ThreadRef) error {
 			what = h.Name + ": " + what
 		}
 		detail := s.authority(info, p.now)
-		if h.Has == "ceiling" {
+		switch h.Has {
+		case "ceiling":
 			if detail, err = s.ceiling(h.Ref); err != nil {
 				return err
 			}
+		case "meter", "above":
+			detail = s.left(sturdy.Meter{Ref: h.Ref})
 		}
 		p.add(h.Has, what, detail, time.Time{})
 	}
@@ -128,4 +132,36 @@ func (s *Session) ceiling(domain caps.Ref) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// left is what is on a meter, of all that was ever put on it, and who waits for more.
+func (s *Session) left(m sturdy.Meter) string {
+	i, err := m.Info(s.ctx)
+	if err != nil {
+		return err.Error()
+	}
+	var parts []string
+	for _, c := range []struct {
+		left, given int64
+		noun        string
+	}{
+		{i.Left.Turns, i.Limited.Turns, "turn"},
+		{i.Left.Bytes, i.Limited.Bytes, "byte"},
+		{i.Left.Messages, i.Limited.Messages, "message"},
+	} {
+		if c.given > 0 {
+			parts = append(parts, text.Int(c.left)+" of "+text.Count(c.given, c.noun))
+		}
+	}
+	if i.Limited.Time > 0 {
+		parts = append(parts, text.Took(i.Left.Time)+" of "+text.Took(i.Limited.Time))
+	}
+	line := cmp.Or(strings.Join(parts, ", "), "nothing is counted")
+	if len(parts) > 0 {
+		line += " left"
+	}
+	if i.Parked > 0 {
+		line += "; " + text.Count(i.Parked, "thread") + " parked"
+	}
+	return line
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -21,8 +22,31 @@ type methodValue struct {
 }
 
 func (m *methodValue) String() string {
+	if m.untyped {
+		return text.Line(m.info.Name) + "(…)   " + m.promised()
+	}
 	return look.Typed(m.info) + "   needs " + m.info.Needs.String()
 }
+
+// promised is what is known of a message whose argument has no shape that is known here.
+func (m *methodValue) promised() string {
+	if m.kind.Name == look.Promise {
+		return "the promise does not say yet what it takes"
+	}
+	const checked = "; its program says what it takes, and refuses anything else when it receives it"
+	if m.kind.Name != look.Thread {
+		return look.Short(m.kind.Name) + checked
+	}
+	th, err := sturdy.ThreadRef{Ref: m.r.ref}.Info(m.r.s.ctx)
+	switch {
+	case err != nil || th.Waits == "message "+m.info.Name:
+		return "the thread waits for it" + checked
+	case th.Waits != "":
+		return "the thread waits for " + text.Line(th.Waits) + "; it receives this one when it asks for it" + checked
+	}
+	return "the thread does not wait for it now" + checked
+}
+
 func (m *methodValue) Name() string          { return look.Short(m.kind.Name) + "." + m.info.Name }
 func (m *methodValue) Type() string          { return "method" }
 func (m *methodValue) Freeze()               {}
@@ -38,7 +62,7 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 	if m.info.Name == "range" && look.IsCollection(m.kind.Name) {
 		return m.rows(args, kwargs)
 	}
-	arg, err := bindArgs(m.info, args, kwargs)
+	arg, err := bindArgs(m.kind, m.info, args, kwargs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name(), err)
 	}

@@ -183,11 +183,7 @@ const attenuate = "attenuate"
 
 // attenuate is x.attenuate("r"): letters of rights, and "s" for shallow.
 func (r *refValue) attenuate(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var letters string
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "rights", &letters); err != nil {
-		return nil, err
-	}
-	to, err := rights(letters)
+	to, err := oneRights(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (m *methodValue) send(args starlark.Tuple, kwargs []starlark.Tuple) (starla
 	if m.untyped && len(args)+len(kwargs) == 0 {
 		m.info.Arg = caps.Shape{Class: "done"}
 	}
-	arg, err := bindArgs(m.info, args, kwargs)
+	arg, err := bindArgs(m.kind, m.info, args, kwargs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name(), err)
 	}

@@ -15,13 +15,13 @@ func TestASendSaysWhatItCameTo(t *testing.T) {
 		{"root.shelf.send.weigh()", "0\n"},
 		{"root.shelf.send.clear()", "done\n"},
 		{"root.shelf.send.clear().wait()", ""},
-		{`root.shelf.send.store(grams=5, to=root.shelf)`, "(to=shelf "},
-		{`send(root.shelf, "store", grams=5).wait().grams`, "5\n"},
+		{`root.shelf.send.store(root.shelf, 5, "", [])`, "(to=shelf "},
+		{`send(root.shelf, "store", None, 5, "", []).wait().grams`, "5\n"},
 		{`send(root, "len").wait()`, "3\n"},
 		{"atomically(lambda: root.shelf.send.weigh())", "2\n"},
 		{"[root.shelf.send.weigh(), root.shelf.send.weigh()]", "promise "},
 		{"try_(root.shelf.send.keep(1).wait)[1].text", "no room for 1"},
-		{"p = root.shelf.send.store(to=root.shelf); same(p.ref, p.ref)", "True\n"},
+		{"p = root.shelf.send.store(root.shelf, 5, '', []); same(p.ref, p.ref)", "True\n"},
 	} {
 		if got := run(t, s, out, c.src); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s prints %q, want %q", c.src, got, c.want)

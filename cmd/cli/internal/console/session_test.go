@@ -27,6 +27,41 @@ func TestTheNamesOfHelpAreThoseThatRun(t *testing.T) {
 	}
 }
 
+func TestHelpIsAlsoOnANameInQuotes(t *testing.T) {
+	s, out := begin(t, Options{})
+	if got := run(t, s, out, `help("steps")`); got != "steps(th): what is recorded of a thread's steps\n" {
+		t.Errorf("it says %q", got)
+	}
+	if got := run(t, s, out, "help(root.shelf.send)"); !strings.HasSuffix(got, ", delivered later: weigh, store, clear, keep\n") {
+		t.Errorf("it says %q", got)
+	}
+	for src, want := range map[string]string{
+		`help("stps")`: `help: there is no function "stps"; steps?`,
+		`help("Zug")`:  `help: there is no function "Zug"; help() lists them`,
+	} {
+		if err := s.Run(t.Context(), "test", src); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+}
+
+func TestWhoWantsToLeaveLeaves(t *testing.T) {
+	s, out := begin(t, Options{})
+	for line, want := range map[string]bool{"exit": true, "quit": true, " exit() ": true, "quit()\n": true, "exit(1)": false, "exits": false, "": false, "root": false} {
+		if s.Leaves(line) != want {
+			t.Errorf("Leaves(%q) is %v", line, !want)
+		}
+	}
+	err := s.Run(t.Context(), "test", "x = exit")
+	if err == nil || err.Error() != "undefined: exit; the end of a script, and Ctrl-D at the prompt, leave" {
+		t.Error(err)
+	}
+	run(t, s, out, "exit = 5")
+	if s.Leaves("exit") || !s.Leaves("quit") {
+		t.Error("a variable leaves")
+	}
+}
+
 func TestALineThatFailsChangesNoVariable(t *testing.T) {
 	s, out := begin(t, Options{})
 	run(t, s, out, "a = 1")
@@ -87,43 +122,43 @@ func TestAnErrorInTheMiddleOfRowsIsNoEnd(t *testing.T) {
 func TestAnErrorSaysWhatBecameOfTheWrites(t *testing.T) {
 	s, _ := begin(t, Options{Writable: true})
 	for src, want := range map[string]string{
-		"root.shelf.keep(1)":                        "no room for 1   (nothing happened)",
-		"root.shelf.clear(); root.shelf.keep(1)":    "(nothing happened here; 1 turn before it took effect)",
-		"root.shelf.clear(); 1 // 0":                "floored division by zero   (nothing happened here; 1 turn before it took effect)",
-		"atomically(lambda: 1 // 0)":                "(nothing happened)",
-		"root.nothing":                              "nothing stands under \"nothing\"   (nothing happened)",
-		`root.shelf.attenuate("r").clear()`:         "needs w; this reference carries r, deep   (nothing happened)",
-		`drop(root, "shlf")`:                        `nothing stands under "shlf"; "shelf"?`,
-		`put(root, "", root)`:                       "a name must not be empty",
-		"atomically(lambda: sync())":                "a turn cannot wait",
-		"atomically(lambda: kinds())":               "outside of turns",
-		"root.shelf.send.keep(1)":                   "no room for 1   (nothing happened here; 1 turn before it took effect)",
-		"root.shelf.send.kep(1)":                    "shelf has no method kep; keep(value)?",
-		`root.shelf.attenuate("r").send.clear()`:    "that only reads",
-		"root.send.lenn()":                          "directory has no method lenn; len()?",
-		"watch(kinds)":                              "watch: nobody looks on who could end it; times=10 says how often",
-		"watch(kinds, times=-1)":                    "watch: times is -1",
-		"watch(kinds, every=0, times=1)":            "watch: every: it wants from 0.01 seconds to a day",
-		"watch(kinds, every='2d', times=1)":         "watch: every: it wants from 0.01 seconds to a day",
-		"watch(kinds, every=float('nan'))":          "watch: every: it wants from 0.01 seconds to a day",
-		"watch(kinds, every=[])":                    `watch: every: it wants a number of seconds or a text like "5s", not the list []`,
-		"watch(1)":                                  "watch: for parameter f: got int, want callable",
-		"atomically(lambda: watch(kinds, times=1))": "a turn cannot wait",
-		"watch(lambda: 1 // 0, times=1)":            "floored division by zero",
-		"atomically(lambda: settle())":              "a turn cannot wait",
-		"root.shelf[1]":                             "a shelf has no entries",
-		"root.rows['none']":                         "key \"none\" not in ref",
-		"root.rows.range(limit=-1)":                 "limit: wants a number of rows",
-		"root[1]":                                   "a directory has names, not a int",
-		"ls(root.shelf)":                            "neither directory nor collection",
-		`obj("xyz")`:                                "is no ID",
-		"f()":                                       "undefined: f; help() lists what there is",
-		"1 +":                                       "syntax: ",
-		"load('x', 'y')":                            "load",
-		"{root.rows.range(): 1}":                    "rows cannot be a key",
-		"top([1, 'a'])":                             "not implemented",
-		"sum([1, 'a'])":                             "unknown binary op: int + string",
-		"top([root.shelf.store(grams=1)], key=1)":   "invalid call of non-function",
+		"root.shelf.keep(1)":                              "no room for 1   (nothing happened)",
+		"root.shelf.clear(); root.shelf.keep(1)":          "(nothing happened here; 1 turn before it took effect)",
+		"root.shelf.clear(); 1 // 0":                      "floored division by zero   (nothing happened here; 1 turn before it took effect)",
+		"atomically(lambda: 1 // 0)":                      "(nothing happened)",
+		"root.nothing":                                    "nothing stands under \"nothing\"   (nothing happened)",
+		`root.shelf.attenuate("r").clear()`:               "needs w; this reference carries r, deep   (nothing happened)",
+		`drop(root, "shlf")`:                              `nothing stands under "shlf"; "shelf"?`,
+		`put(root, "", root)`:                             "a name must not be empty",
+		"atomically(lambda: sync())":                      "a turn cannot wait",
+		"atomically(lambda: kinds())":                     "outside of turns",
+		"root.shelf.send.keep(1)":                         "no room for 1   (nothing happened here; 1 turn before it took effect)",
+		"root.shelf.send.kep(1)":                          "shelf has no method kep; keep(value)?",
+		`root.shelf.attenuate("r").send.clear()`:          "that only reads",
+		"root.send.lenn()":                                "directory has no method lenn; len()?",
+		"watch(kinds)":                                    "watch: nobody looks on who could end it; times=10 says how often",
+		"watch(kinds, times=-1)":                          "watch: times is -1",
+		"watch(kinds, every=0, times=1)":                  "watch: every: it wants from 0.01 seconds to a day",
+		"watch(kinds, every='2d', times=1)":               "watch: every: it wants from 0.01 seconds to a day",
+		"watch(kinds, every=float('nan'))":                "watch: every: it wants from 0.01 seconds to a day",
+		"watch(kinds, every=[])":                          `watch: every: it wants a number of seconds or a text like "5s", not the list []`,
+		"watch(1)":                                        "watch: for parameter f: got int, want callable",
+		"atomically(lambda: watch(kinds, times=1))":       "a turn cannot wait",
+		"watch(lambda: 1 // 0, times=1)":                  "floored division by zero",
+		"atomically(lambda: settle())":                    "a turn cannot wait",
+		"root.shelf[1]":                                   "a shelf has no entries",
+		"root.rows['none']":                               "key \"none\" not in ref",
+		"root.rows.range(limit=-1)":                       "limit: wants a number of rows",
+		"root[1]":                                         "a directory has names, not a int",
+		"ls(root.shelf)":                                  "neither directory nor collection",
+		`obj("xyz")`:                                      "is no ID",
+		"f()":                                             "undefined: f; help() lists what there is",
+		"1 +":                                             "syntax: ",
+		"load('x', 'y')":                                  "load",
+		"{root.rows.range(): 1}":                          "rows cannot be a key",
+		"top([1, 'a'])":                                   "not implemented",
+		"sum([1, 'a'])":                                   "unknown binary op: int + string",
+		"top([root.shelf.store(None, 1, '', [])], key=1)": "invalid call of non-function",
 	} {
 		err := s.Run(t.Context(), "test", src)
 		if err == nil || !strings.Contains(err.Error(), want) {

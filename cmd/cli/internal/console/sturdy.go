@@ -86,11 +86,7 @@ func (v *sturdyValue) weaker(ref caps.SturdyRef) (starlark.Value, error) {
 }
 
 func (v *sturdyValue) attenuate(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var letters string
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "rights", &letters); err != nil {
-		return nil, err
-	}
-	to, err := rights(letters)
+	to, err := oneRights(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ const (
 	walk caps.Action            = "walk"
 	trip caps.Action            = "trip"
 	turn caps.Command[caps.Ref] = "turn"
+	send caps.Action            = "send"
 )
 
 // walking goes on for a year, unless it is told to turn.
@@ -29,7 +31,15 @@ func walking(th *sturdy.Thread[robot]) error {
 
 func tripping(*sturdy.Thread[robot]) error { return errors.New("a \x1b[31mred\x1b[0m\nstone") }
 
-var robotKind = sturdy.Define("test.example/robot", sturdy.Runs(walk, walking), sturdy.Runs(trip, tripping))
+// sending starts another robot, which has less than it has itself.
+func sending(th *sturdy.Thread[robot]) error {
+	return th.Turn("start", func(t *sturdy.WriteTurn, _ *robot) error {
+		t.Spawn(walk.To(th.Self()), sturdy.Domain{Meter: t.NewMeter(sturdy.Budget{Messages: 3}, caps.Ref{})})
+		return nil
+	})
+}
+
+var robotKind = sturdy.Define("test.example/robot", sturdy.Runs(walk, walking), sturdy.Runs(trip, tripping), sturdy.Runs(send, sending))
 
 // populate puts a robot into the root and lets it run programs, in this order: what is older
 // stands first in ps.
@@ -135,6 +145,52 @@ func TestAThreadIsToldByWhatMayBeSeenOfIt(t *testing.T) {
 		t.Error(got)
 	}
 	if got := run(t, s, out, "th.send.turn(root.robot)\nwait(th)\nsteps(th)"); !strings.Contains(got, "done\n\"done\"\n") || !strings.Contains(got, "ahead  done ") || !strings.Contains(got, "robot") {
+		t.Error(got)
+	}
+}
+
+func TestLsofShowsWhatAThreadMayStillUse(t *testing.T) {
+	s, out := begin(t, Options{Writable: true})
+	populate(t, s)
+	ctx := context.Background()
+	err := s.Runtime.Update(ctx, func(turn *sturdy.WriteTurn) error {
+		r, err := s.Runtime.Root().Get(turn, "robot")
+		turn.Spawn(send.To(r), sturdy.Domain{Meter: turn.NewMeter(sturdy.Budget{Turns: 1000, Time: time.Hour}, caps.Ref{})})
+		return err
+	})
+	if _, failed := s.Runtime.Settle(ctx); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	got := regexp.MustCompile(`[ ]+`).ReplaceAllString(run(t, s, out, "lsof(ps()[0])"), " ")
+	for _, want := range []string{
+		`\nceiling domain \w+ - at most rwx of any object\n`,
+		`\nmeter meter \w+ - 3 of 3 messages left\n`,
+		`\nabove meter \w+ - 9\d\d of 1,000 turns, 3,[56]\d\d s of 3,600 s left\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+}
+
+func TestAMessageToAThreadSaysWhatIsKnownOfIt(t *testing.T) {
+	s, out := begin(t, Options{Writable: true})
+	populate(t, s, walk)
+	run(t, s, out, `th = thread(ps()[0]); later = root.send.get("shelf").ref; put(root, "later", later)`)
+	for src, want := range map[string]string{
+		"th.send.turn":   "turn(…)   the thread waits for it; its program says what it takes",
+		"th.send.hop":    "hop(…)   the thread waits for message turn; it receives this one when it asks for it; its program",
+		"later.send.hop": "hop(…)   the promise does not say yet what it takes",
+	} {
+		if got := run(t, s, out, src); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %q", src, got)
+		}
+	}
+	err := s.Run(t.Context(), "test", "th.send.turn(5)") // the promise is broken, and it waits on
+	if err == nil || errors.Is(err, sturdy.ErrTimeout) {
+		t.Error(err)
+	}
+	if got := run(t, s, out, "ps()[0].waits"); got != "\"message turn\"\n" {
 		t.Error(got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 )
 
@@ -17,7 +18,7 @@ func anything() caps.Shape { return caps.Shape{Class: "value"} }
 // toValue converts x to what decodes as shape. name is what x is called in errors. The codec
 // of the callee has the last word; errors here are for what it could only call a mismatch.
 func toValue(x starlark.Value, shape caps.Shape, name string) (caps.Value, error) {
-	return convertTo(x, shape, nil, name)
+	return convertTo(x, shape, nil, &path{name: name})
 }
 
 const (
@@ -27,8 +28,26 @@ const (
 	maxElements = 1 << 20
 )
 
+// path is what a value is called in errors: "to.notes[3]". It is put into words when there is
+// one: of a list of a million elements each has a path, and in most lists none is wrong.
+type path struct {
+	up   *path          // of what holds it; nil: nothing does
+	name string         // its own, or that of its field
+	at   starlark.Value // its key, of an element; else nil
+}
+
+func (p *path) String() string {
+	switch {
+	case p.up == nil:
+		return p.name
+	case p.at != nil:
+		return p.up.String() + "[" + repr(p.at, 40) + "]"
+	}
+	return p.up.String() + "." + lower(p.name)
+}
+
 // convertTo is toValue inside the types of outer.
-func convertTo(x starlark.Value, shape caps.Shape, outer []caps.Shape, name string) (caps.Value, error) {
+func convertTo(x starlark.Value, shape caps.Shape, outer []caps.Shape, name *path) (caps.Value, error) {
 	if len(outer) > maxDepth {
 		return caps.Value{}, fmt.Errorf("%s: nested deeper than %d", name, maxDepth)
 	}
@@ -49,16 +68,15 @@ func convertTo(x starlark.Value, shape caps.Shape, outer []caps.Shape, name stri
 	if shape.Class == "again" || shape.Class == "" {
 		shape = anything()
 	}
-	outer = append(outer, shape)
 	switch x := x.(type) {
 	case *record:
-		return recordTo(x, shape, outer, name)
+		return recordTo(x, shape, append(outer, shape), name)
 	case *starlark.Dict:
-		return dictTo(x, shape, outer, name)
+		return dictTo(x, shape, append(outer, shape), name)
 	case starlark.String, starlark.Bytes:
 	case *refValue:
 	case starlark.Iterable:
-		return listTo(x, shape, outer, name)
+		return listTo(x, shape, append(outer, shape), name)
 	}
 	v, err := scalarTo(x, shape, name)
 	if err != nil {
@@ -68,7 +86,7 @@ func convertTo(x starlark.Value, shape caps.Shape, outer []caps.Shape, name stri
 }
 
 // scalarTo converts what holds nothing else.
-func scalarTo(x starlark.Value, shape caps.Shape, name string) (caps.Value, error) {
+func scalarTo(x starlark.Value, shape caps.Shape, name *path) (caps.Value, error) {
 	var v any
 	fits := classes(shape.Class)
 	switch x := x.(type) {
@@ -131,7 +149,7 @@ func classes(c caps.Class) (f fit) {
 	return f
 }
 
-func intTo(x starlark.Int, shape caps.Shape, name string) (caps.Value, error) {
+func intTo(x starlark.Int, shape caps.Shape, name *path) (caps.Value, error) {
 	f := classes(shape.Class)
 	if !f.int {
 		return caps.Value{}, wants(name, shape, x)
@@ -149,7 +167,7 @@ func intTo(x starlark.Int, shape caps.Shape, name string) (caps.Value, error) {
 }
 
 // stringTo takes a string, and where a time is wanted one that says when.
-func stringTo(x starlark.String, shape caps.Shape, name string) (caps.Value, error) {
+func stringTo(x starlark.String, shape caps.Shape, name *path) (caps.Value, error) {
 	switch shape.Class {
 	case "string", "value":
 		return textValue(string(x)), nil
@@ -162,7 +180,7 @@ func stringTo(x starlark.String, shape caps.Shape, name string) (caps.Value, err
 	return caps.Value{}, wants(name, shape, x)
 }
 
-func listTo(x starlark.Iterable, shape caps.Shape, outer []caps.Shape, name string) (caps.Value, error) {
+func listTo(x starlark.Iterable, shape caps.Shape, outer []caps.Shape, name *path) (caps.Value, error) {
 	elem := anything()
 	switch shape.Class {
 	case "list", "array":
@@ -176,7 +194,7 @@ func listTo(x starlark.Iterable, shape caps.Shape, outer []caps.Shape, name stri
 		if len(out) == maxElements {
 			return caps.Value{}, fmt.Errorf("%s: more than %d elements", name, maxElements)
 		}
-		v, err := convertTo(e, elem, outer, fmt.Sprintf("%s[%d]", name, len(out)))
+		v, err := convertTo(e, elem, outer, &path{up: name, at: starlark.MakeInt(len(out))})
 		if err != nil {
 			return caps.Value{}, err
 		}
@@ -185,7 +203,7 @@ func listTo(x starlark.Iterable, shape caps.Shape, outer []caps.Shape, name stri
 	return caps.ValueOf(out)
 }
 
-func dictTo(x *starlark.Dict, shape caps.Shape, outer []caps.Shape, name string) (caps.Value, error) {
+func dictTo(x *starlark.Dict, shape caps.Shape, outer []caps.Shape, name *path) (caps.Value, error) {
 	if shape.Class == "struct" {
 		r := &record{}
 		for _, item := range x.Items() {
@@ -207,7 +225,7 @@ func dictTo(x *starlark.Dict, shape caps.Shape, outer []caps.Shape, name string)
 	}
 	entries := []caps.Entry{}
 	for _, item := range x.Items() {
-		at := fmt.Sprintf("%s[%s]", name, repr(item[0], 40))
+		at := &path{up: name, at: item[0]}
 		k, err := convertTo(item[0], key, outer, at)
 		if err != nil {
 			return caps.Value{}, err
@@ -222,11 +240,12 @@ func dictTo(x *starlark.Dict, shape caps.Shape, outer []caps.Shape, name string)
 }
 
 // recordTo matches the fields of a record with those of a struct.
-func recordTo(x *record, shape caps.Shape, outer []caps.Shape, name string) (caps.Value, error) {
+func recordTo(x *record, shape caps.Shape, outer []caps.Shape, name *path) (caps.Value, error) {
 	known := make([]string, len(shape.Fields))
 	for i, f := range shape.Fields {
 		known[i] = f.Name
 	}
+	given := make([]bool, len(known))
 	entries := []caps.Entry{}
 	for i, field := range x.fields {
 		of := anything()
@@ -236,23 +255,28 @@ func recordTo(x *record, shape caps.Shape, outer []caps.Shape, name string) (cap
 			if j < 0 {
 				return caps.Value{}, fmt.Errorf("%s: there is no field %s", name, field)
 			}
-			field, of = known[j], shape.Fields[j].Shape
+			field, of, given[j] = known[j], shape.Fields[j].Shape, true
 		case "map":
 			of = *shape.Elem
 		case "value":
 		default:
 			return caps.Value{}, wants(name, shape, x)
 		}
-		v, err := convertTo(x.vals[i], of, outer, name+"."+lower(field))
+		v, err := convertTo(x.vals[i], of, outer, &path{up: name, name: field})
 		if err != nil {
 			return caps.Value{}, err
 		}
 		entries = append(entries, caps.Entry{Key: textValue(field), Val: v})
 	}
+	if shape.Class == "struct" {
+		if absent := ungiven(look.Params(shape), func(i int) bool { return given[i] }); absent != "" {
+			return caps.Value{}, fmt.Errorf("%s: without %s", name, absent)
+		}
+	}
 	return caps.ValueOf(entries)
 }
 
-func wants(name string, shape caps.Shape, got starlark.Value) error {
+func wants(name *path, shape caps.Shape, got starlark.Value) error {
 	return fmt.Errorf("%s: it wants %s, not the %s %s", name, shape, got.Type(), repr(got, 40))
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,15 +62,42 @@ func (s *Session) help(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 	case *methodValue:
 		return &page{x.Name() + ": " + x.String()}, nil
 	case *starlark.Builtin:
-		for _, v := range s.verbs {
-			if v.name == x.Name() {
-				return &page{fmt.Sprintf("%s(%s): %s", v.name, v.args, v.help)}, nil
-			}
+		if p := s.helpVerb(x.Name()); p != nil {
+			return p, nil
 		}
+	case starlark.String:
+		return s.helpNamed(string(x))
+	case *sendValue:
+		return &page{x.String() + ", delivered later: " + cmp.Or(strings.Join(x.AttrNames(), ", "), "what it receives")}, nil
 	case starlark.HasAttrs:
 		return &page{x.Type() + " with " + strings.Join(x.AttrNames(), ", ")}, nil
 	}
 	return &page{"a " + x.Type() + " of Starlark"}, nil
+}
+
+// helpVerb is the help on a function, nil if there is none of that name.
+func (s *Session) helpVerb(name string) starlark.Value {
+	for _, v := range s.verbs {
+		if v.name == name {
+			return &page{fmt.Sprintf("%s(%s): %s", v.name, v.args, v.help)}
+		}
+	}
+	return nil
+}
+
+// helpNamed is help("steps"): on the function of that name.
+func (s *Session) helpNamed(name string) (starlark.Value, error) {
+	if p := s.helpVerb(name); p != nil {
+		return p, nil
+	}
+	verbs := make([]string, len(s.verbs))
+	for i, v := range s.verbs {
+		verbs[i] = v.name
+	}
+	if near := text.Near(name, verbs); near != "" {
+		return nil, fmt.Errorf("help: there is no function %q; %s?", text.Line(name), near)
+	}
+	return nil, fmt.Errorf("help: there is no function %q; help() lists them, and help(x) is on an object", text.Line(name))
 }
 
 func (s *Session) helpAll() string {
@@ -126,11 +154,7 @@ func (s *Session) ls(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 }
 
 func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	x, err := oneRef(b, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	info, err := s.describe(x.ref)
+	_, info, err := s.described(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
@@ -154,11 +178,7 @@ func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args sta
 }
 
 func (s *Session) state(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	x, err := oneRef(b, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	info, err := s.describe(x.ref)
+	x, info, err := s.described(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}

@@ -222,11 +222,7 @@ func (s *Session) path(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 
 // allows lists methods; for typed operations of collections there is a name only.
 func (s *Session) allows(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	x, err := oneRef(b, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	info, err := s.describe(x.ref)
+	_, info, err := s.described(b, args, kwargs)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -18,8 +19,8 @@ import (
 func (s *Session) mailVerbs() []verb {
 	return []verb{
 		{"send", `x, "method", args…`, "the same as x.send.method(args): a message, delivered later, exactly once. Prints what it came to if that is known within a second; p.wait() waits", s.send},
-		{"mail", "[x]", "the messages that wait to be delivered, to x or to anybody", s.mail},
-		{"dead", "", "the messages that could not be delivered for good", s.dead},
+		{"mail", "[x]", `the messages that wait to be delivered, to x or to anybody; mail("1c") is all of one`, s.mail},
+		{"dead", "[x]", `the messages that could not be delivered for good, to x or to anybody; dead("1c") is all of one`, s.dead},
 		{"resend", "id", "send a dead letter again", s.resend},
 		{"discard", "id", "forget a dead letter", s.discard},
 		{"timers", "", "the messages that wait for their time", s.timers},
@@ -29,26 +30,49 @@ func (s *Session) mailVerbs() []verb {
 }
 
 func (s *Session) mail(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	to, err := optionalRef(b, args, kwargs)
-	if err != nil {
+	all := look.Letters(s.ctx, s.Runtime)
+	return s.someLetters(b, args, kwargs, all, "Held", func(l sturdy.LetterInfo) string { return l.Held })
+}
+
+func (s *Session) dead(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	all := look.DeadLetters(s.ctx, s.Runtime)
+	return s.someLetters(b, args, kwargs, all, "Error", func(l sturdy.LetterInfo) string { return l.Error })
+}
+
+// someLetters are those of all that are for an object, or the one with a number; without an
+// argument, all.
+func (s *Session) someLetters(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple, all iter.Seq2[sturdy.LetterInfo, error], last string, why func(sturdy.LetterInfo) string) (starlark.Value, error) {
+	var x starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x??", &x); err != nil {
 		return nil, err
 	}
-	all := s.Runtime.Activity().Letters(s.ctx)
-	if !to.IsNull() {
-		info, err := s.describe(to)
+	switch x := x.(type) {
+	case nil:
+	case *refValue:
+		info, err := s.describe(x.ref)
 		if err != nil {
 			return nil, err
 		}
 		all = look.LettersTo(all, info.ID)
+	case starlark.String:
+		return s.oneOf(b.Name(), string(x), all, last, why)
+	default:
+		return nil, fmt.Errorf("%s: it wants an object, or the number of a letter like %q; not the %s %s", b.Name(), "1c", x.Type(), repr(x, 40))
 	}
-	return s.letters(all, "Held", func(l sturdy.LetterInfo) string { return l.Held })
+	return s.letters(all, last, why)
 }
 
-func (s *Session) dead(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs); err != nil {
-		return nil, err
+// oneOf is the letter of all with that number, with all that is known of it.
+func (s *Session) oneOf(what, id string, all iter.Seq2[sturdy.LetterInfo, error], last string, why func(sturdy.LetterInfo) string) (starlark.Value, error) {
+	for l, err := range all {
+		switch {
+		case err != nil:
+			return nil, err
+		case l.ID == id:
+			return letterRow(l, last, why), nil
+		}
 	}
-	return s.letters(s.Runtime.Activity().DeadLetters(s.ctx), "Error", func(l sturdy.LetterInfo) string { return l.Error })
+	return nil, fmt.Errorf("%s: there is no letter %q; %s() lists them", what, text.Line(id), what)
 }
 
 // letters is a listing; the last column says what keeps a letter from being delivered.
@@ -58,13 +82,17 @@ func (s *Session) letters(all iter.Seq2[sturdy.LetterInfo, error], last string, 
 		return nil, err
 	}
 	return listed(s, all, func(l sturdy.LetterInfo) *record {
-		r := newRecord(
-			"ID", starlark.String(l.ID), "To", starlark.String(l.To), "Method", starlark.String(l.Method), "From", starlark.String(l.From),
-			"Sent", moment(l.Sent), "Bytes", starlark.MakeInt64(l.Bytes), last, orNone(why(l)),
-		)
+		r := letterRow(l, last, why)
 		r.brief = now
 		return r
 	})
+}
+
+func letterRow(l sturdy.LetterInfo, last string, why func(sturdy.LetterInfo) string) *record {
+	return newRecord(
+		"ID", starlark.String(l.ID), "To", starlark.String(l.To), "Method", starlark.String(l.Method), "From", starlark.String(l.From),
+		"Sent", moment(l.Sent), "Bytes", starlark.MakeInt64(l.Bytes), last, orNone(why(l)),
+	)
 }
 
 func (s *Session) timers(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -75,7 +103,7 @@ func (s *Session) timers(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 	if err != nil {
 		return nil, err
 	}
-	return listed(s, s.Runtime.Activity().Timers(s.ctx), func(t sturdy.TimerInfo) *record { return timerRow(t, now) })
+	return listed(s, look.Timers(s.ctx, s.Runtime), func(t sturdy.TimerInfo) *record { return timerRow(t, now) })
 }
 
 func timerRow(t sturdy.TimerInfo, now time.Time) *record {
@@ -123,14 +151,7 @@ func oneLetter(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "id", &x); err != nil {
 		return "", err
 	}
-	switch x := x.(type) {
-	case *record:
-		v, _, _ := x.Get(starlark.String("id"))
-		id, _ = starlark.AsString(v)
-	case starlark.String:
-		id = string(x)
-	}
-	if id == "" {
+	if id = numberOf(x); id == "" {
 		return "", fmt.Errorf("%s: it wants a dead letter: a row of dead(), or its number like %q; not the %s %s", b.Name(), "1c", x.Type(), repr(x, 40))
 	}
 	return id, nil

@@ -109,15 +109,9 @@ func threadRecord(t sturdy.ThreadInfo, now time.Time) *record {
 // threadOf finds the thread that is meant by its Ref, by a row of a listing, or by its number
 // as a text.
 func (s *Session) threadOf(what string, x starlark.Value) (th sturdy.ThreadRef, err error) {
-	id := ""
-	switch x := x.(type) {
-	case *refValue:
+	id := numberOf(x)
+	if x, ok := x.(*refValue); ok {
 		th.Ref = x.ref
-	case *record:
-		v, _, _ := x.Get(starlark.String("id"))
-		id, _ = starlark.AsString(v)
-	case starlark.String:
-		id = string(x)
 	}
 	switch {
 	case th.IsNull() && id == "":

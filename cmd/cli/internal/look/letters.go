@@ -1,9 +1,11 @@
 package look
 
 import (
+	"context"
 	"iter"
 	"strings"
 
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -14,12 +16,78 @@ const (
 	Port    = "sturdy/port"
 )
 
+// Letters are those that wait to be delivered, with names that say kinds.
+func Letters(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.LetterInfo, error] {
+	return letters(ctx, rt, rt.Activity().Letters(ctx))
+}
+
+// DeadLetters are those that could not be delivered, with names that say kinds.
+func DeadLetters(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.LetterInfo, error] {
+	return letters(ctx, rt, rt.Activity().DeadLetters(ctx))
+}
+
+func letters(ctx context.Context, rt *sturdy.Runtime, all iter.Seq2[sturdy.LetterInfo, error]) iter.Seq2[sturdy.LetterInfo, error] {
+	return mapped(all, func(l sturdy.LetterInfo) sturdy.LetterInfo {
+		l.From = kinded(ctx, rt, l.From)
+		return l
+	})
+}
+
+// Timers are the messages that wait for their time, with names that say kinds.
+func Timers(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.TimerInfo, error] {
+	return mapped(rt.Activity().Timers(ctx), func(t sturdy.TimerInfo) sturdy.TimerInfo {
+		t.From = kinded(ctx, rt, t.From)
+		return t
+	})
+}
+
+// kinded is name, of an object: the runtime names a sender that nobody has loaded "object 5b".
+// One that cannot be described keeps that name.
+func kinded(ctx context.Context, rt *sturdy.Runtime, name string) string {
+	id, bare := strings.CutPrefix(name, "object ")
+	if !bare {
+		return name
+	}
+	ref, err := rt.Object(ctx, id)
+	if err != nil {
+		return name
+	}
+	info, err := rt.Describe(ctx, ref)
+	if err != nil {
+		return name
+	}
+	return text.Line(Short(info.Kind.Name)) + " " + info.ID
+}
+
 // LettersTo are those of all that are for the object with that ID.
 func LettersTo(all iter.Seq2[sturdy.LetterInfo, error], id string) iter.Seq2[sturdy.LetterInfo, error] {
-	return func(yield func(sturdy.LetterInfo, error) bool) {
-		for l, err := range all {
-			mine := err != nil || strings.HasSuffix(l.To, " "+id)
-			if mine && !yield(l, err) {
+	return those(all, func(l sturdy.LetterInfo) bool { return strings.HasSuffix(l.To, " "+id) })
+}
+
+// TimersTo are those of all that are for the object with that ID.
+func TimersTo(all iter.Seq2[sturdy.TimerInfo, error], id string) iter.Seq2[sturdy.TimerInfo, error] {
+	return those(all, func(t sturdy.TimerInfo) bool { return strings.HasSuffix(t.To, " "+id) })
+}
+
+// those are what of all is meant, and the errors.
+func those[T any](all iter.Seq2[T, error], meant func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for x, err := range all {
+			if (err != nil || meant(x)) && !yield(x, err) {
+				return
+			}
+		}
+	}
+}
+
+// mapped is what f makes of all; errors stay as they are.
+func mapped[T any](all iter.Seq2[T, error], f func(T) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for x, err := range all {
+			if err == nil {
+				x = f(x)
+			}
+			if !yield(x, err) {
 				return
 			}
 		}

@@ -50,14 +50,7 @@ func ThreadsThat(all iter.Seq2[sturdy.ThreadInfo, error], are string) (iter.Seq2
 	if !slices.Contains(Conditions(), are) {
 		return nil, fmt.Errorf("no thread is ever %q; there are %s", are, strings.Join(Conditions(), ", "))
 	}
-	return func(yield func(sturdy.ThreadInfo, error) bool) {
-		for t, err := range all {
-			mine := err != nil || slices.Contains(conditions(t), are)
-			if mine && !yield(t, err) {
-				return
-			}
-		}
-	}, nil
+	return those(all, func(t sturdy.ThreadInfo) bool { return slices.Contains(conditions(t), are) }), nil
 }
 
 // Trouble is why a thread does not go on by itself, on one line of text: the error that parked
@@ -86,9 +79,10 @@ func Doing(t sturdy.ThreadInfo) string {
 }
 
 // Held is what a thread holds, by a name: the object that it runs on is "object", what it was
-// given to see as its root is "root", and what it may do at most is "ceiling".
+// given to see as its root is "root", what it may do at most is "ceiling", what it draws on is
+// "meter", and what that draws on in turn is "above".
 type Held struct {
-	Has  string // "object", "root", "ceiling", "holds"
+	Has  string // "object", "root", "ceiling", "meter", "above", "holds"
 	Name string // of what it holds by name
 	Ref  caps.Ref
 }
@@ -103,14 +97,14 @@ func Holdings(ctx context.Context, rt *sturdy.Runtime, th caps.Ref) (list []Held
 	fields, _ := state.Any().([]caps.Entry)
 	for _, f := range fields {
 		name, _ := f.Key.Any().(string)
-		has := map[string]string{"Of": "object", "Root": "root", "Domain": "ceiling", "Holds": "holds"}[name]
+		has := map[string]string{"Of": "object", "Root": "root", "Domain": "ceiling", "Meter": "meter", "Up": "above", "Holds": "holds"}[name]
 		switch x := f.Val.Any().(type) {
 		case caps.Ref:
 			if has != "" && !x.IsNull() {
 				list = append(list, Held{Has: has, Ref: x})
 			}
-			if has == "ceiling" && !x.IsNull() {
-				of, err := Holdings(ctx, rt, x) // a domain has the root
+			if (has == "ceiling" || has == "meter" || has == "above") && !x.IsNull() {
+				of, err := Holdings(ctx, rt, x) // a domain has the root and the meter, a meter the one above
 				if err != nil {
 					return nil, err
 				}
@@ -130,16 +124,4 @@ func Holdings(ctx context.Context, rt *sturdy.Runtime, th caps.Ref) (list []Held
 		list = slices.Concat(list[first:first+1], list[:first], list[first+1:])
 	}
 	return list, nil
-}
-
-// TimersTo are those of all that are for the object with that ID.
-func TimersTo(all iter.Seq2[sturdy.TimerInfo, error], id string) iter.Seq2[sturdy.TimerInfo, error] {
-	return func(yield func(sturdy.TimerInfo, error) bool) {
-		for t, err := range all {
-			mine := err != nil || strings.HasSuffix(t.To, " "+id)
-			if mine && !yield(t, err) {
-				return
-			}
-		}
-	}
 }
