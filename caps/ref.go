@@ -35,7 +35,13 @@ func (r Ref) Rights() Rights {
 
 // Same reports whether both designate the same object, whatever their rights. Two null
 // Refs are the same.
-func (r Ref) Same(o Ref) bool { return r.target == o.target }
+func (r Ref) Same(o Ref) bool {
+	if r.target == o.target {
+		return true
+	}
+	s, ok := r.target.(interface{ SameAs(Target) bool })
+	return ok && s.SameAs(o.target)
+}
 
 // IsNull reports whether r is the zero Ref.
 func (r Ref) IsNull() bool { return r.target == nil }

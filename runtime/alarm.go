@@ -28,6 +28,7 @@ type TimerInfo struct {
 	Every  time.Duration // 0: once
 	From   string        // kind and short ID of the object whose method set it, or "the program"
 	Place  string        // where it stands among the others: what a page goes on behind
+	Error  string        // that it is damaged: it is dropped when it is due; empty: it is not
 }
 
 // What can be asked of a timer.
@@ -127,7 +128,7 @@ func (t *WriteTurn) materialiseTimer(h *handle) error {
 	}
 	due := (*alarm)(c.state).due
 	if rec, ok := t.r.element(v.rt.activity, activityElem('a', uint64(due), h.oid.N)); ok {
-		l, err := parseLetter(h.oid.N, rec)
+		l, err := parseLetter(h.oid.N, "", rec)
 		if err != nil {
 			return err
 		}
@@ -166,7 +167,7 @@ func (m *timer) info(t *ReadTurn) (TimerInfo, error) {
 	if !ok {
 		return TimerInfo{}, &caps.Error{Code: caps.ErrGone, Text: "the timer has gone off, or was stopped"}
 	}
-	l, err := parseLetter(n, rec)
+	l, err := parseLetter(n, "", rec)
 	if err != nil {
 		return TimerInfo{}, err
 	}
@@ -242,7 +243,7 @@ func (t *WriteTurn) ringDue(now int64) error {
 func (t *WriteTurn) ringOne(due int64, number uint64, rec objstore.Record, now int64) error {
 	v := t.r.vat
 	t.dropAlarm(due, number)
-	l, err := parseLetter(number, rec)
+	l, err := parseLetter(number, "", rec)
 	if err != nil {
 		v.rt.log.Error("a timer is damaged, and was dropped", "err", err)
 		return nil
@@ -260,7 +261,7 @@ func (t *WriteTurn) ringOne(due int64, number uint64, rec objstore.Record, now i
 		t.putAlarm(due, &l)
 	}
 	if l.wanted {
-		s, err := t.own(v.handleOf(number))
+		s, err := t.ownOf(v.handleOf(number), v.rt.timers.def)
 		if err != nil {
 			v.rt.log.Error("a timer's object cannot be read; the timer was dropped", "err", err)
 			t.dropAlarm(due, number)

@@ -51,11 +51,11 @@ func (t *WriteTurn) ask(s *strand, m caps.Message) (ref caps.Ref, err error) {
 // answered is what a promise that was asked for has come to; ok is false while it is pending.
 func (t *WriteTurn) answered(ref caps.Ref) (o settled, ok bool, err error) {
 	h, a, _ := t.r.vat.rt.open(ref)
-	v, err := t.r.state(h)
+	p, err := t.r.stateOf(h, t.r.vat.rt.promises.def)
 	if err != nil {
 		return o, false, err
 	}
-	o, ok = (*promise)(v.state).outcome(a)
+	o, ok = (*promise)(p).outcome(a)
 	return o, ok, nil
 }
 

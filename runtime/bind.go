@@ -1,7 +1,6 @@
 package sturdy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -190,8 +189,8 @@ func (b *readBody[S, A, R]) once(t *ReadTurn, h *handle, via caps.Authority, a A
 	returned := false
 	defer t.rescue(b.method.op, &err, &returned)
 	v, err := t.state(h)
-	if err == nil {
-		err = t.may.refuses(h, b.method.op, b.method.need) // again: it may have been shed meanwhile
+	if err == nil && t.may != nil {
+		err = t.may.refuses(h, b.method.op, b.method.need)
 	}
 	if err == nil {
 		r, err = b.inside(t, h, v.state, via, a)
@@ -275,6 +274,9 @@ func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Au
 		result, err := b.once(t, h, via, a)
 		g, err := v.end(t, err)
 		if !t.again {
+			if err == nil {
+				t.logBuried()
+			}
 			if err = v.reply(ctx, op, g, err); err != nil {
 				return r, outcome(op, h, err) // and no result: it is an output, too
 			}
@@ -286,11 +288,14 @@ func (b *writeBody[S, A, R]) outside(ctx context.Context, h *handle, via caps.Au
 }
 
 // once runs the method between two looks at the grants: one may have been revoked while the
-// call waited for the writer, and run out since. The ceiling may have been lowered then, too.
+// call waited for the writer, and run out since.
 func (b *writeBody[S, A, R]) once(t *WriteTurn, h *handle, via caps.Authority, a A) (r R, err error) {
 	returned := false
 	defer t.r.rescue(b.method.op, &err, &returned)
-	if err = cmp.Or(t.r.alive(via), t.r.may.refuses(h, b.method.op, b.method.need)); err == nil {
+	if err = t.r.alive(via); err == nil && t.r.may != nil {
+		err = t.r.may.refuses(h, b.method.op, b.method.need)
+	}
+	if err == nil {
 		r, err = b.inside(t, h, via, a)
 		// A turn that has revoked its own grant may end: that is how one lets go.
 		if revoked := via.Gate.Alive(nil); revoked != nil {

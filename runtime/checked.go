@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"reflect"
 	goruntime "runtime"
@@ -89,19 +90,20 @@ func (t *WriteTurn) digest(err error) string {
 		b.WriteByte('\n')
 	}
 	for _, c := range t.elems {
-		key, _ := objstore.ParseKey(c.now.key)
+		now, dead := cmp.Or(c.now, c.before), c.now == nil || c.now.dead
+		key, _ := objstore.ParseKey(now.key)
 		if key.OID == rt.ledger.oid {
 			continue // its keys name new objects, and say no more than their states
 		}
 		if key.OID == rt.activity.oid { // its keys number letters anew in each run
-			l, _ := parseLetter(0, c.now.rec)
-			fmt.Fprintf(&b, "letter %q: dead %v %s %d %s", key.Elem[:1], c.now.dead, l.method, l.every, showBody(l.body))
+			l, _ := parseLetter(0, "", now.rec)
+			fmt.Fprintf(&b, "letter %q: dead %v %s %d %s", key.Elem[:1], dead, l.method, l.every, showBody(l.body))
 			slots(l.slots)
 			b.WriteByte('\n')
 			continue
 		}
-		fmt.Fprintf(&b, "element %q of %s: dead %v %s", key.Elem, name(key.OID), c.now.dead, showBody(c.now.rec.Body))
-		slots(c.now.rec.Slots)
+		fmt.Fprintf(&b, "element %q of %s: dead %v %s", key.Elem, name(key.OID), dead, showBody(now.rec.Body))
+		slots(now.rec.Slots)
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -15,8 +15,7 @@ func (t *WriteTurn) bury(l letter, failure error) error {
 	e := plain(failure)
 	l.code, l.text, l.wanted = e.Code, e.Error(), false
 	t.change(&element{key: v.deadKey(l.number), rec: l.record(), kind: v.activityKind})
-	v.rt.log.Warn("a message could not be delivered, and is kept as a dead letter",
-		"letter", fmt.Sprintf("%x", l.number), "method", l.method, "err", failure)
+	t.rare().buried = append(t.rare().buried, burial{l.number, l.method, failure})
 	h, err := t.activityState()
 	if err != nil {
 		return err
@@ -29,6 +28,27 @@ func (t *WriteTurn) bury(l letter, failure error) error {
 	}
 	return nil
 }
+
+// burial is what is logged of a letter that was buried.
+type burial struct {
+	number uint64
+	method string
+	why    error
+}
+
+// logBuried logs what the turn has buried. It is called when the turn has committed: one that
+// is run again would say it once for each run, and one that is undone what never happened.
+func (t *WriteTurn) logBuried() {
+	if !t.hasBuried() {
+		return
+	}
+	for _, b := range t.seldom.buried {
+		t.r.vat.rt.log.Warn("a message could not be delivered, and is kept as a dead letter",
+			"letter", fmt.Sprintf("%x", b.number), "method", b.method, "err", b.why)
+	}
+}
+
+func (t *WriteTurn) hasBuried() bool { return t.seldom != nil && len(t.seldom.buried) > 0 }
 
 // dropDead forgets a dead letter that is there.
 func (t *WriteTurn) dropDead(number uint64) {
@@ -43,7 +63,7 @@ func (t *WriteTurn) dropDead(number uint64) {
 
 // activityState is the state of the activity, for writing.
 func (t *WriteTurn) activityState() (*activity, error) {
-	s, err := t.own(t.r.vat.rt.activity)
+	s, err := t.ownOf(t.r.vat.rt.activity, t.r.vat.rt.activities.def)
 	return (*activity)(s), err
 }
 

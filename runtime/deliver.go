@@ -20,7 +20,7 @@ import (
 //	Show.Send(t, screen, p)        caps.Message.post finds the turn
 //	(*WriteTurn).post, enqueue     an m element of the activity, in the sender's turn
 //	(*vat).mailed                  the turn has committed: the letter is in its mailbox
-//	(*vat).deliver                 a turn that drops the element and runs the method
+//	(*vat).round                   a turn that drops the element and runs the method
 //	(*WriteTurn).conclude          and settles the promise, all in one commit
 //
 // A crash between any two of these leaves the letter, or leaves it delivered. A method that
@@ -31,7 +31,7 @@ func (v *vat) postman() {
 	defer close(v.retired)
 	for {
 		untilNext := v.ring()
-		switch more, wait := v.deliver(); {
+		switch more, wait := v.round(); {
 		case more:
 		case v.idle(min(wait, untilNext)):
 			return
@@ -59,37 +59,91 @@ const (
 	againAfter = 20 * time.Millisecond
 )
 
-// deliver delivers one letter. more says that there may be another; else wait says when to
-// look again.
-func (v *vat) deliver() (more bool, wait time.Duration) {
-	if !v.anyMail() {
+const (
+	// maxRound and maxRoundTime are how many letters the postman delivers before others may
+	// write, and how long it takes at most until that, a slow method apart: taking the lock
+	// for each letter costs as much as delivering it.
+	maxRound     = 128
+	maxRoundTime = 200 * time.Microsecond
+	// maxFresh is after how many letters the postman is given the lock before who sends more.
+	maxFresh = 64
+)
+
+// round delivers some letters, each in a turn of its own. more says that there may be others;
+// else wait says when to look again.
+func (v *vat) round() (more bool, wait time.Duration) {
+	if err := v.admitPostman(); err != nil {
 		return false, idleFor
 	}
+	v.mail.fresh = 0
+	began := v.rt.clock()
 	var before *WriteTurn
-	for {
-		t, err := v.begin(context.Background(), "deliver", before)
-		if err != nil {
+	for n := 0; n < maxRound; {
+		if !v.anyMail() {
+			v.w.unlock()
 			return false, idleFor
 		}
-		d := delivery{t: t}
-		err = d.once()
-		g, err := v.end(t, err)
-		if t.again {
-			v.retry(t)
-			before = t
+		d := v.delivery(before)
+		err := d.once()
+		g, err := v.finish(d.t, err)
+		if before = nil; d.t.again {
+			before = d.t
+			if !v.goOn(before) {
+				return false, idleFor
+			}
 			continue
 		}
-		if err == nil || d.mail == nil {
+		if err != nil && d.mail != nil {
+			v.w.unlock()
+			return v.undelivered(d, g, err)
+		}
+		if d.t.hasBuried() {
+			v.w.unlock()
+			d.t.logBuried()
 			return true, 0
 		}
-		return v.undelivered(&d, g, err)
+		if n++; v.w.waiting.Load() > 0 && v.rt.clock().Sub(began) > maxRoundTime {
+			break
+		}
 	}
+	v.w.giveWay()
+	return true, 0
 }
 
-// anyMail reports whether there is something to deliver, and tells who waits that there is not.
+// delivery begins an attempt to deliver; with the lock held. There is one at a time.
+func (v *vat) delivery(before *WriteTurn) *delivery {
+	m := &v.mail
+	m.attempt = delivery{t: v.turn(context.Background(), "deliver", before), losses: m.losses}
+	m.attempt.t.seldom = m.spare.empty()
+	return &m.attempt
+}
+
+// goOn prepares the next run of a delivery; it reports whether the lock is held.
+func (v *vat) goOn(t *WriteTurn) bool {
+	if t.trial != nil { // between the two runs of Checked mode nobody else writes
+		v.retry(t)
+		return true
+	}
+	v.w.unlock()
+	v.retry(t)
+	return v.admitPostman() == nil
+}
+
+// admitPostman is admit for the postman.
+func (v *vat) admitPostman() error {
+	if err := v.mayWrite(context.Background(), "deliver"); err != nil {
+		return err
+	}
+	v.w.lockAhead()
+	if v.failed.Load() != nil {
+		v.anyMail() // tells who waits for quiet
+	}
+	return v.stillWrites("deliver")
+}
+
+// anyMail reports whether there is something to deliver, and tells who waits that there is
+// not; with the lock held.
 func (v *vat) anyMail() bool {
-	v.w.lockInternal()
-	defer v.w.unlock()
 	stopped := v.failed.Load() != nil
 	if len(v.mail.ready) > 0 && !stopped {
 		return true
@@ -106,7 +160,9 @@ func (v *vat) anyMail() bool {
 // delivery is one attempt to deliver one letter.
 type delivery struct {
 	t      *WriteTurn
-	mail   *mail // nil: there is none
+	losses uint64 // what the mailroom's were
+	mail   *mail  // nil: there is none
+	target uint64 // whose mailbox it is in
 	letter letter
 	held   string // why the mailbox is not served for now
 	inbox  bool   // because the target looks into it by itself
@@ -120,7 +176,7 @@ func (d *delivery) once() (err error) {
 	returned := false
 	defer t.r.rescue("deliver", &err, &returned)
 	if b := t.r.vat.mail.next(); b != nil {
-		d.mail = b.mails[0]
+		d.mail, d.target = b.mails[0], b.target
 		err = d.run(b)
 	}
 	returned = true
@@ -142,11 +198,11 @@ func (d *delivery) run(b *mailbox) error {
 	if err != nil {
 		return err
 	}
-	if d.letter, err = parseLetter(d.mail.number, row); err != nil {
+	if d.letter, err = parseLetter(d.mail.number, d.mail.method, row); err != nil {
 		return err
 	}
-	refs := v.rt.refs(d.letter.slots)
-	h, via, _ := v.rt.open(refs[0])
+	to := v.rt.refOf(d.letter.slots[0])
+	h, via, _ := v.rt.open(to)
 	if d.held, err = t.r.receives(h, d.letter.method); err != nil {
 		return err
 	} else if d.held != "" {
@@ -167,7 +223,7 @@ func (d *delivery) run(b *mailbox) error {
 		}
 	}
 	t.dropLetter(b.target, d.mail)
-	reply, err := h.receive(t, via, caps.Message{To: refs[0], Method: d.letter.method, Body: d.letter.body, Slots: refs[1:]})
+	reply, err := h.receive(t, via, caps.Message{To: to, Method: d.letter.method, Body: d.letter.body, Slots: v.rt.refs(d.letter.slots[1:])})
 	if err != nil {
 		return err
 	}
@@ -203,6 +259,8 @@ func (t *ReadTurn) receives(h *handle, method string) (held string, err error) {
 		return "waits for " + h.name(), nil
 	case v.kind == t.vat.latentTimer:
 		return "", nil
+	case h.away.Load():
+		return "", sendElsewhere()
 	case v.kind.def == nil:
 		return "unknown kind " + v.kind.name, nil
 	case v.kind.def == t.vat.rt.threads.def && v.kind.def.method(method) == nil:
@@ -246,7 +304,7 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 	switch {
 	case d.held != "":
 		if d.wake {
-			v.rt.wakeReceiver(d.mail.target)
+			v.rt.wakeReceiver(d.target)
 		}
 		return true, 0
 	case errors.Is(err, ErrStopped), errors.Is(err, ErrClosed):
@@ -258,10 +316,14 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 	_ = v.reply(Relaxed(context.Background()), "deliver", g, err) // for its count
 	errors.As(err, &d.empty)
 	if e, ok := err.(*caps.Error); !ok || e.Op == "" {
-		h := v.handleOf(d.mail.target)
+		h := v.handleOf(d.target)
 		err = outcome(v.rt.opOf(h, d.letter.method), h, err)
 	}
-	if lost := v.consume(d, err); lost != nil {
+	switch lost := v.consume(d, err); {
+	case lost == nil:
+	case errors.Is(lost, caps.ErrNotDelivered): // somebody else has held the writer for too long
+		v.postpone(d, lost)
+	default:
 		v.rt.log.Error("a letter that cannot be delivered cannot be put away either", "letter", fmt.Sprintf("%x", d.mail.number), "err", lost)
 		v.stopServing(d, "cannot be put away: "+lost.Error())
 	}
@@ -270,9 +332,17 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 
 // consume drops a letter that failed with err, and breaks its promise. If its method never
 // ran it is kept as a dead letter.
+//
+// It is a turn of its own. If a group was lost since the letter failed, it has perhaps failed
+// for what never was, or was never sent, and consume leaves it to the next delivery.
 func (v *vat) consume(d *delivery, err error) error {
-	return v.rt.update(Relaxed(context.Background()), "consume", func(t *WriteTurn) error {
-		t.dropLetter(d.mail.target, d.mail)
+	var note func()
+	lost := v.rt.update(Relaxed(context.Background()), "consume", func(t *WriteTurn) error {
+		note = nil
+		if v.mail.losses != d.losses {
+			return nil
+		}
+		t.dropLetter(d.target, d.mail)
 		if d.empty != nil {
 			if err := t.empty(d.empty, nil); err != nil {
 				return err
@@ -284,10 +354,14 @@ func (v *vat) consume(d *delivery, err error) error {
 			}
 		}
 		if d.mail.sent == nil && !d.letter.wanted && len(d.letter.slots) > 0 {
-			v.rt.logBroken(&d.letter, err)
+			note = func() { v.rt.logBroken(&d.letter, err) }
 		}
 		return t.conclude(&d.letter, d.mail, settled{err: err})
 	})
+	if lost == nil && note != nil {
+		note()
+	}
+	return lost
 }
 
 // hasThen reports whether somebody is told of the outcome of l in a message. He has dealt with
@@ -318,14 +392,15 @@ func (t *WriteTurn) sendsTooMuch() bool {
 func (v *vat) stopServing(d *delivery, why string) {
 	v.w.lockInternal()
 	defer v.w.unlock()
-	d.held = why
-	v.hold(d)
+	if d.held = why; d.losses == v.mail.losses {
+		v.hold(d)
+	}
 }
 
 // hold stops serving a mailbox until it is released. It is done with the lock still held with
 // which that was found: the next letter may be what the target waits for.
 func (v *vat) hold(d *delivery) {
-	if b := v.mail.boxes[d.mail.target]; b != nil && b.held == "" {
+	if b := v.mail.boxes[d.target]; b != nil && b.held == "" {
 		b.held, b.inbox = d.held, d.inbox
 		v.mail.unready(b)
 	}
@@ -334,7 +409,7 @@ func (v *vat) hold(d *delivery) {
 // postpone does not serve a mailbox for a while. The others are served meanwhile.
 func (v *vat) postpone(d *delivery, why error) {
 	v.stopServing(d, "is tried again soon: "+why.Error())
-	target := d.mail.target
+	target := d.target
 	time.AfterFunc(againAfter, func() {
 		v.w.lockInternal()
 		defer v.w.unlock()

@@ -20,7 +20,7 @@ type Domain struct {
 	Ceiling caps.Rights              // the most that may be used of any object; 0: as who spawns
 	Limits  map[caps.Ref]caps.Rights // the most that may be used of these objects, through whichever Ref
 	Holds   map[string]caps.Ref      // what the thread finds by name, see Thread.Held
-	Root    caps.Ref                 // what the thread sees as its root; null: what who spawns sees
+	Root    caps.Ref                 // the directory that the thread sees as its root; null: what who spawns sees
 	Meter   Meter                    // what it draws on; null: what who spawns draws on
 }
 
@@ -184,6 +184,9 @@ func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
 		is.Meter = d.Meter.Ref
 	}
 	if !d.Root.IsNull() {
+		if err := t.r.isDirectory(d.Root); err != nil {
+			return caps.Ref{}, err
+		}
 		is.Root = d.Root
 	}
 	if len(is.Limits) > maxLimits {
@@ -192,13 +195,27 @@ func (t *WriteTurn) lower(d Domain) (caps.Ref, error) {
 	return rt.domains.New(t, is), nil
 }
 
+// isDirectory reports why ref cannot be the root of a thread.
+func (t *ReadTurn) isDirectory(ref caps.Ref) error {
+	h, err := t.designated(ref)
+	if err != nil {
+		return outcome("spawn", h, err)
+	}
+	if v, err := t.state(h); err != nil {
+		return err
+	} else if v.kind.def != t.vat.rt.dirs.def {
+		return &caps.Error{Op: "spawn", Object: h.name(), Code: caps.ErrBadArgument, Text: "the root of a thread is a directory, and " + h.name() + " is none"}
+	}
+	return nil
+}
+
 // designated is the object that ref is about: of a promise, what it came to. A limit for a
 // promise would hold for nothing, as what is called on it is called on that.
 func (t *ReadTurn) designated(ref caps.Ref) (*handle, error) {
 	for range maxBehind {
 		h, a, ok := t.vat.rt.open(ref)
 		if !ok || h.vat != t.vat {
-			return nil, &caps.Error{Code: caps.ErrBadArgument, Text: "a limit for " + ref.String() + ", which is not of this world"}
+			return nil, &caps.Error{Code: caps.ErrBadArgument, Text: ref.String() + " is not of this world"}
 		}
 		v, err := t.state(h)
 		if err != nil {
@@ -217,7 +234,7 @@ func (t *ReadTurn) designated(ref caps.Ref) (*handle, error) {
 // mayDraw reports why a thread that up spawns cannot draw on the meter ref: it would use what
 // who spawns it does not have.
 func (t *ReadTurn) mayDraw(ref caps.Ref, up *may) error {
-	for first := true; ; first = false {
+	for n := 0; ; n++ {
 		h, a, ok := t.vat.rt.open(ref)
 		if !ok || h.vat != t.vat {
 			return &caps.Error{Op: "spawn", Code: caps.ErrNoRight, Text: "a thread that draws on a meter which does not draw on that of who spawns it"}
@@ -228,8 +245,10 @@ func (t *ReadTurn) mayDraw(ref caps.Ref, up *may) error {
 			return err
 		case v.kind.def != t.vat.rt.meters.def:
 			return &caps.Error{Op: "spawn", Object: h.name(), Code: caps.ErrBadArgument, Text: h.name() + " is no meter"}
-		case first && t.alive(a) != nil:
+		case n == 0 && t.alive(a) != nil:
 			return t.alive(a)
+		case n > maxMeters:
+			return &caps.Error{Op: "spawn", Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: more meters than there may be draw on each other"}
 		case up == nil || up.Meter.IsNull() || up.Meter.Same(ref):
 			return nil
 		}

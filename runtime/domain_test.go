@@ -83,7 +83,7 @@ var stewardKind = sturdy.Define("example.org/steward",
 		return try(th)
 	}),
 	sturdy.Runs(stewardTurns, func(th *sturdy.Thread[steward]) error {
-		return th.Loop("work", func() (bool, error) {
+		return th.Loop("work", func(uint64) (bool, error) {
 			more := false
 			err := th.Turn("turn", func(_ *sturdy.WriteTurn, c *steward) error {
 				if c.Errors == nil {

@@ -86,7 +86,21 @@ func (o *opened) holderKind() uint32 {
 	return 0
 }
 
+// change writes e.
 func (t *WriteTurn) change(e *element) {
+	t.fits(e)
+	t.elems = append(t.elems, change{e, t.r.vat.young.set(e)})
+}
+
+// add is change for an e with a key that was never written before.
+func (t *WriteTurn) add(e *element) {
+	t.fits(e)
+	t.elems = append(t.elems, change{now: e})
+	t.r.vat.young.add(e)
+}
+
+// fits fails the turn if e is too large, or too much.
+func (t *WriteTurn) fits(e *element) {
 	limit := maxKey
 	if e.kind != 0 {
 		limit -= targetBytes
@@ -98,8 +112,6 @@ func (t *WriteTurn) change(e *element) {
 	if t.bytes > maxTurn {
 		panic(unwind{tooLarge("a turn that writes more than %d bytes of elements", maxTurn)})
 	}
-	before := t.r.vat.young.set(e)
-	t.elems = append(t.elems, change{e, before})
 }
 
 const (

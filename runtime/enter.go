@@ -10,17 +10,22 @@ import (
 // Enter is where authority is checked: at the object, for each call.
 func (h *handle) Enter(ctx context.Context, via caps.Authority, name string) (f caps.Frame, err error) {
 	turn, m, state, err := h.admit(ctx, via, name)
-	switch err {
-	case errPromise:
-		return h.enterOther(ctx, via, name)
-	case errPort:
-		return f, nil // without an entry the call goes to Deliver
-	}
 	if err != nil {
-		return f, err
+		return h.elsewhere(ctx, via, name, err)
 	}
 	f.Entry, f.Turn, f.Object, f.State, f.Via, f.Own = m.entry, turn, h, state, via, state == nil
 	return f, nil
+}
+
+// elsewhere is where a call goes that err keeps out of h.
+func (h *handle) elsewhere(ctx context.Context, via caps.Authority, name string, err error) (f caps.Frame, _ error) {
+	switch err {
+	case errPromise:
+		return h.enterOther(ctx, via, name)
+	case errPort, errRemote:
+		return f, nil // without an entry the call goes to Deliver
+	}
+	return f, err
 }
 
 // admit finds the turn that the call is part of, or nil, and the method. state is what the
@@ -50,10 +55,10 @@ func (h *handle) admit(ctx context.Context, via caps.Authority, name string) (tu
 	if m, err = v.kind.find(h, via, name); err != nil {
 		return nil, nil, nil, err
 	}
-	if err := mayOf(ctx, h.vat.rt).refuses(h, m.op, m.need); err != nil {
-		return nil, nil, nil, err
+	if m.outside { // others are asked in their turn
+		err = mayOf(ctx, h.vat.rt).refuses(h, m.op, m.need)
 	}
-	return ctx, m, nil, nil
+	return ctx, m, nil, err
 }
 
 // join lets a call into the running turn r; w is r's writing side if the caller has it.
@@ -97,8 +102,11 @@ func (h *handle) join(r *ReadTurn, w *WriteTurn, via caps.Authority, name string
 // asked before, so that what was revoked says so first.
 func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error) {
 	if b.def == nil {
-		if b == h.vat.latent || b == h.vat.latentTimer {
+		switch b {
+		case h.vat.latent, h.vat.latentTimer:
 			return nil, errPromise
+		case h.vat.latentRemote:
+			return nil, errRemote
 		}
 		return nil, unknownKind(h, b, name)
 	}
@@ -109,6 +117,8 @@ func (b *bound) find(h *handle, via caps.Authority, name string) (*method, error
 			return nil, errPromise
 		case h.vat.rt.portKind.def:
 			return nil, errPort
+		case h.vat.rt.foreign.def:
+			return nil, errRemote
 		}
 		return nil, noMethod(h, b.def, name)
 	}
@@ -179,10 +189,13 @@ func (h *handle) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (cap
 		}
 		return to.Deliver(ctx, m)
 	}
-	if err == errPort {
+	switch err {
+	case nil:
+	case errPort:
 		return h.callPort(ctx, m)
-	}
-	if err != nil {
+	case errRemote:
+		return h.callRemote(ctx, authority, m)
+	default:
 		return caps.Reply{}, err
 	}
 	return method.deliver(caps.Frame{Entry: method.entry, Turn: turn, Object: h, State: state, Via: authority, Own: state == nil}, m)

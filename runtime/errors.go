@@ -59,7 +59,11 @@ func (h *handle) name() string {
 		return ""
 	}
 	name := "object"
-	if v := h.cur.Load(); v != nil && v.kind.name != "" {
+	if v := h.cur.Load(); v != nil && v.kind == h.vat.latentRemote {
+		return (*standIn)(v.state).of.String()
+	} else if v != nil && v.state != nil && v.kind.def == h.vat.rt.foreign.def {
+		return (*remote)(v.state).String()
+	} else if v != nil && v.kind.name != "" {
 		name = shortKind(v.kind.name)
 	}
 	return fmt.Sprintf("%s %x", name, h.oid.N)
@@ -182,7 +186,11 @@ func noMethod(h *handle, d *definition, name string) error {
 			return &caps.Error{Op: d.name + "." + name, Object: h.name(), Code: caps.ErrNoMethod, Text: text + "; " + m.name + "?"}
 		}
 	}
-	return &caps.Error{Op: d.name + "." + name, Object: h.name(), Code: caps.ErrNoMethod, Text: text + "; it has " + strings.Join(has, ", ")}
+	text += "; it has " + strings.Join(has, ", ")
+	if d == h.vat.rt.threads.def {
+		text += ". What a thread is to receive cannot be called: send it"
+	}
+	return &caps.Error{Op: d.name + "." + name, Object: h.name(), Code: caps.ErrNoMethod, Text: text}
 }
 
 // near reports whether b could be a slip of the pen for a: one letter more, less or other,

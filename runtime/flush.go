@@ -89,6 +89,7 @@ func (v *vat) take(last bool) *taken {
 		c.counts[row] = v.counts[row]
 	}
 	clear(v.recount)
+	v.young.gather()
 	v.snaps.setFlying(v.lsn)
 	v.cut, v.cutNext, v.flying = v.lsn, v.next, v.group
 	v.dirty, v.bytes, v.group = make([]*handle, 0, len(c.dirty)), 0, newGroup()
@@ -138,8 +139,8 @@ func (v *vat) settle(c *taken) {
 	v.marked.Store(max(c.mark, v.marked.Load()))
 	v.rt.uses.settled()
 	v.queued.Add(-int64(c.bytes)) // first: those who are woken look at it
-	close(c.group.done)
 	v.stats.group(len(c.dirty), c.elems.rows.Len())
+	close(c.group.done)
 	for _, h := range c.dirty {
 		// In this order: a snapshot that is taken after marks is asked stands on w or above.
 		w := h.cur.Load()

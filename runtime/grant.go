@@ -243,12 +243,22 @@ type seldom struct {
 	alarms    []int64     // when the alarms are due that it has set
 	rung      bool        // it has rung alarms; then
 	nextDue   int64       // is when the next one is
+	buried    []burial    // letters that it has made dead ones
 
 	holds *delivery // the mailbox that is not served for now, whatever becomes of the turn
 
 	// And of the threads.
 	wakes      []uint64 // those that can go on
 	interrupts []uint64 // those whose Step is to end
+}
+
+// empty is r with nothing in it, for the next turn of the postman.
+func (r *seldom) empty() *seldom {
+	clear(r.taken)
+	clear(r.sent)
+	clear(r.concluded)
+	*r = seldom{taken: r.taken[:0], sent: r.sent[:0], concluded: r.concluded[:0]}
+	return r
 }
 
 func (t *WriteTurn) rare() *seldom {

@@ -26,6 +26,7 @@ type handle struct {
 	work *version
 
 	used  atomic.Bool // since the cache's hand last passed
+	away  atomic.Bool // it stands in for an object on another host; see remote.go
 	place int         // in cache.ring, plus one; 0: not there. Guarded by cache.mu
 }
 

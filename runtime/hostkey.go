@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -23,8 +24,25 @@ import (
 // backup of it, cannot make one. The secrets stand in a closure: what prints values deep, by
 // reflection, gets from any Ref to its Runtime, and must find nothing here.
 type hostKey struct {
-	host string                 // its name in sturdy refs: a hash of the public key
-	mac  func(of []byte) []byte // what only the host can compute
+	host   string                 // its name in sturdy refs: a hash of the public key
+	mac    func(of []byte) []byte // what only the host can compute
+	signer signer
+}
+
+// signer signs with the host's key, which it hides as hostKey does.
+type signer struct {
+	public ed25519.PublicKey
+	sign   func(message []byte) []byte
+}
+
+func (s signer) Public() crypto.PublicKey { return s.public }
+
+// Sign signs a message that was not hashed before.
+func (s signer) Sign(_ io.Reader, message []byte, o crypto.SignerOpts) ([]byte, error) {
+	if o.HashFunc() != 0 {
+		return nil, errors.New("the host's key signs messages, not hashes")
+	}
+	return s.sign(message), nil
 }
 
 // keyFile is its name in the world's directory, a PKCS #8 key in PEM, readable by its owner.
@@ -75,7 +93,8 @@ func readKey(text []byte) (*hostKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
+	public := private.Public().(ed25519.PublicKey)
+	sum := sha256.Sum256(public)
 	return &hostKey{
 		host: strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:tagBytes])),
 		mac: func(of []byte) []byte {
@@ -83,6 +102,7 @@ func readKey(text []byte) (*hostKey, error) {
 			m.Write(of)
 			return m.Sum(nil)
 		},
+		signer: signer{public, func(message []byte) []byte { return ed25519.Sign(private, message) }},
 	}, nil
 }
 

@@ -23,10 +23,13 @@ type MethodInfo struct {
 	Needs  caps.Rights `msgpack:"needs"`
 	Arg    caps.Shape  `msgpack:"arg"`    // Class "done" if it takes nothing
 	Result caps.Shape  `msgpack:"result"` // Class "done" if it returns nothing
+	// Outside: it was bound with [Outside], runs in no turn and can be called in none. What
+	// needs x and is not Outside starts a thread, see [Runs].
+	Outside bool `msgpack:"outside,omitempty"`
 }
 
 func (m MethodInfo) same(o MethodInfo) bool {
-	return m.Name == o.Name && m.Needs == o.Needs && m.Arg.String() == o.Arg.String() && m.Result.String() == o.Result.String()
+	return m.Name == o.Name && m.Needs == o.Needs && m.Outside == o.Outside && m.Arg.String() == o.Arg.String() && m.Result.String() == o.Result.String()
 }
 
 // KindInfo describes one version of a kind, as the world remembers it.
@@ -52,7 +55,7 @@ type ObjectInfo struct {
 
 func (d *definition) describe() (ms []MethodInfo) {
 	for _, m := range d.methods {
-		ms = append(ms, MethodInfo{m.name, m.need, m.arg.Shape(), m.result.Shape()})
+		ms = append(ms, MethodInfo{Name: m.name, Needs: m.need, Arg: m.arg.Shape(), Result: m.result.Shape(), Outside: m.outside})
 	}
 	return ms
 }

@@ -48,15 +48,16 @@ func (l *letter) record() objstore.Record {
 	return objstore.Record{Body: append(b, l.body...), Slots: l.slots}
 }
 
-// parseLetter reads a stored letter; its body is rec's.
-func parseLetter(number uint64, rec objstore.Record) (l letter, err error) {
+// parseLetter reads a stored letter; its body is rec's. method is what its method may be: if
+// it is that, no string is made.
+func parseLetter(number uint64, method string, rec objstore.Record) (l letter, err error) {
 	p := letterParser{rest: rec.Body}
 	l.number, l.slots = number, rec.Slots
 	l.sender, l.ceiling, l.opening = p.uvarint(), p.uvarint(), p.uvarint()
 	flags := p.uvarint()
 	l.wanted = flags == 1
 	l.at, l.every = p.varint(), p.varint()
-	l.method, l.code, l.text = p.str(), caps.Code(p.str()), p.str()
+	l.method, l.code, l.text = p.str(method), caps.Code(p.str("")), p.str("")
 	l.body = p.rest
 	if p.bad || flags > 1 || l.every < 0 || len(l.slots) == 0 {
 		return letter{}, &caps.Error{Code: caps.ErrDamaged, Text: fmt.Sprintf("damaged: letter %x", number)}
@@ -89,13 +90,16 @@ func (p *letterParser) skip(size int) {
 	p.rest = p.rest[size:]
 }
 
-func (p *letterParser) str() string {
+func (p *letterParser) str(like string) string {
 	n := p.uvarint()
 	if n > uint64(len(p.rest)) {
 		p.bad, p.rest = true, nil
 		return ""
 	}
-	s := string(p.rest[:n])
+	b := p.rest[:n]
 	p.rest = p.rest[n:]
-	return s
+	if string(b) == like {
+		return like
+	}
+	return string(b)
 }

@@ -11,8 +11,9 @@ import (
 // Loop runs round again and again until it returns false or an error. Each round is a scope:
 // its steps are its own, whatever their names, and are forgotten when the round is over, so
 // that a thread that loops for years does not grow. After a restart the program comes back to
-// the round it was in. Loops can stand inside each other.
-func (th *Thread[S]) Loop(name string, round func() (more bool, err error)) error {
+// the round it was in, and n says which that is: the first is 0. A variable of the program that
+// counts would begin anew. Loops can stand inside each other.
+func (th *Thread[S]) Loop(name string, round func(n uint64) (more bool, err error)) error {
 	s := th.s
 	if err := s.usable(); err != nil {
 		return err
@@ -25,7 +26,7 @@ func (th *Thread[S]) Loop(name string, round func() (more bool, err error)) erro
 	defer func() { s.scope = outer }()
 	for n := s.rounds[path]; ; n++ {
 		s.scope = path + "/" + strconv.FormatUint(n, 10) + "/"
-		more, err := round()
+		more, err := round(n)
 		if err != nil {
 			return err
 		}

@@ -22,13 +22,18 @@ type mailroom struct {
 	boxes    map[uint64]*mailbox // by target; none is empty
 	ready    []*mailbox          // in the order in which they are served
 	accounts map[uint64]account  // by sender
-	free     chan struct{}       // closed when the program may send again; nil: it may, or nobody waits
+	full     atomic.Bool         // the program may not send now
+	free     chan struct{}       // closed when it may send again; nil: it may, or nobody waits
 	kick     chan struct{}       // capacity 1: there is something to deliver
 	quiet    []chan int64        // told when due is, when there is nothing else to deliver; each of capacity 1
 	due      int64               // when the next alarm is, in nanoseconds since 1970; MaxInt64: there is none
 	told     []*sent             // latent promises that were settled since toldCut
 	flown    []*sent             // those before: the last group that was taken has them
 	toldCut  uint64              // what cut was then
+	fresh    int                 // letters that were sent since the postman began its last round
+	losses   uint64              // how often a rollback has taken letters and outcomes back
+	attempt  delivery            // the postman's
+	spare    seldom              // that of attempt, used again and again
 }
 
 // mailbox is the letters for one target, by number, which is the order of their sending.
@@ -41,13 +46,14 @@ type mailbox struct {
 
 // mail is a letter that waits.
 type mail struct {
-	number uint64
+	number uint64 // this, method, sender and sent do not change
 	method string
-	target uint64
 	sender uint64
+	sent   *sent // nil: it was sent before the world was opened
+
+	target uint64
 	size   int      // bytes that its sender is charged
 	row    *element // its newest; nil: it is in the store only
-	sent   *sent    // nil: it was sent before the world was opened
 }
 
 // account is what waits at one sender.
@@ -70,6 +76,7 @@ type sent struct {
 	h       handle
 	latent  version // that h begins with; its state is this sent
 	element element // the letter
+	first   settled // what it came to first, which is what it comes to unless a rollback takes that back
 	outcome atomic.Pointer[settled]
 	seen    atomic.Bool // somebody has asked for the outcome, or for being told
 }
@@ -79,6 +86,16 @@ type settled struct {
 	reply caps.Reply
 	err   error
 	group *group // what the outcome rests on; nil: it is durable
+}
+
+// settle makes o its outcome; with the writer's lock held.
+func (s *sent) settle(o settled) {
+	is := &s.first
+	if is.reply.Body != nil || is.err != nil || is.group != nil {
+		is = new(settled) // somebody may be looking at the first
+	}
+	*is = o
+	s.outcome.Store(is)
 }
 
 // latentOf returns the letter whose latent promise h is, or nil.
@@ -99,7 +116,11 @@ func (m *mailroom) charge(sender uint64, letters, bytes int) {
 	} else {
 		m.accounts[sender] = a
 	}
-	if sender == 0 && m.free != nil && !a.full() {
+	if sender != 0 {
+		return
+	}
+	m.full.Store(a.full())
+	if m.free != nil && !a.full() {
 		close(m.free)
 		m.free = nil
 	}
@@ -183,12 +204,14 @@ func (v *vat) release(target uint64) {
 // anybody else is there. Letters that were in memory keep their promises.
 func (v *vat) loadMail() error {
 	m := &v.mail
+	m.losses++
 	were := m.unsettle(v.failed.Load() != nil)
 	defer func() { v.neverSent(were) }()
 	if m.free != nil {
 		close(m.free) // whoever waits to send looks again
 		m.free = nil
 	}
+	m.full.Store(false)
 	m.boxes, m.accounts, m.ready = map[uint64]*mailbox{}, map[uint64]account{}, nil
 	s := v.store.Snapshot()
 	defer s.Release()
@@ -209,16 +232,18 @@ func (v *vat) loadMail() error {
 			v.rt.log.Error("damaged: the key of a letter is none; it is not delivered", "key", string(key))
 			return true
 		}
-		ml := &mail{}
+		var ml *mail
 		if s := were[number]; s != nil {
 			ml = &s.mail
 			delete(were, number)
+		} else {
+			ml = &mail{number: number}
+			if l, err := parseLetter(number, "", rec); err == nil {
+				ml.sender, ml.method = l.sender, l.method
+			}
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
-		ml.number, ml.target, ml.size, ml.row = number, target, row.bytes(), nil
-		if l, err := parseLetter(number, rec); err == nil {
-			ml.sender, ml.method = l.sender, l.method
-		}
+		ml.target, ml.size, ml.row = target, row.bytes(), nil
 		m.charge(ml.sender, 1, ml.size)
 		v.addMail(ml)
 		return true
@@ -276,7 +301,7 @@ func bigEndian(s string) (n uint64) {
 
 // programMaySend waits until the program's own letters are few enough.
 func (v *vat) programMaySend(ctx context.Context, op string) error {
-	for {
+	for v.mail.full.Load() {
 		if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
 			return notStarted(op, err)
 		}
@@ -297,4 +322,5 @@ func (v *vat) programMaySend(ctx context.Context, op string) error {
 			return &caps.Error{Op: op, Code: caps.ErrOverloaded, Cause: caps.CauseOf(ctx.Err()), Text: "overloaded: as many messages of this program wait as may, and it was not sent"}
 		}
 	}
+	return nil
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
 )
 
 // Meter is the capability to see what threads have used, and to give them more. A thread draws
@@ -18,7 +18,7 @@ import (
 //
 // A thread whose meter is empty is parked, with ErrMeter; a message that it has sent and that
 // cannot be paid for becomes a dead letter. Whoever the meter was made for is told, with
-// MeterEmpty. A Refill lets the threads go on.
+// MeterEmpty. A Refill lets the threads go on, however many they are.
 type Meter struct{ caps.Ref }
 
 // Budget is an amount of what is metered. In a new meter 0 means that it does not count that.
@@ -46,20 +46,23 @@ const MeterEmpty caps.Command[MeterInfo] = "meter empty"
 const (
 	meterRefill caps.Command[Budget]  = "refill"
 	meterInfo   caps.Query[MeterInfo] = "info"
+	meterGoOn   caps.Command[uint64]  = "go on" // of the threads from that number on; it sends this to itself
 )
 
-// meter is the state.
+// meter is the state. The threads that wait for a Refill are elements beside it, so that there
+// may be any number of them:
+//
+//	p  thread u64  it was parked because this meter was empty
 type meter struct {
 	Given, Used Budget
 	Up          caps.Ref // the meter that this one draws on; null: none
 	Tell        caps.Ref // whom to tell; null: nobody
 	May         caps.Ref // the domain in which it was made, and under which he is told; null: none
 	Told        bool
-	Parked      []caps.Ref // threads
 }
 
 func newMeterKind() *KindOf[meter] {
-	return Define("sturdy/meter", Command(meterRefill, (*meter).refill), Query(meterInfo, (*meter).info))
+	return Define("sturdy/meter", Command(meterRefill, (*meter).refill), Query(meterInfo, (*meter).info), Command(meterGoOn, (*meter).goOn))
 }
 
 // NewMeter makes a meter with that much on it, below the one that this turn draws on. tell, if
@@ -79,17 +82,23 @@ func (t *WriteTurn) NewMeter(b Budget, tell caps.Ref) Meter {
 	return Meter{t.r.vat.rt.meters.New(t, m)}
 }
 
-// metersAbove is how many meters there are from up on.
+// metersAbove is how many meters there are from up on, as far as maxMeters.
 func (t *WriteTurn) metersAbove(up caps.Ref) (n int) {
-	for ; !up.IsNull(); n++ {
+	for ; !up.IsNull() && n < maxMeters; n++ {
 		h, _, _ := t.r.vat.rt.open(up)
-		v, err := t.r.state(h)
+		s, err := t.r.stateOf(h, t.r.vat.rt.meters.def)
 		if err != nil {
 			panic(unwind{err})
 		}
-		up = (*meter)(v.state).Up
+		up = (*meter)(s).Up
 	}
 	return n
+}
+
+// meterAt is the state of the meter h for writing.
+func (t *WriteTurn) meterAt(h *handle) (*meter, error) {
+	s, err := t.ownOf(h, t.r.vat.rt.meters.def)
+	return (*meter)(s), err
 }
 
 // maxMeters is how many meters may draw on each other in a row.
@@ -168,11 +177,13 @@ func (t *WriteTurn) pay(d *may, cost Budget) error {
 			t.missed = h // see newest; nobody may be there any more who would catch a panic
 			return errMissed
 		}
-		s, err := t.own(h)
-		if err != nil {
+		m, err := t.meterAt(h)
+		switch {
+		case err != nil:
 			return err
+		case len(chain) == maxMeters:
+			return &caps.Error{Op: t.op, Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: more meters than there may be draw on each other"}
 		}
-		m := (*meter)(s)
 		if short := m.short(cost); short != "" {
 			return &emptyError{h, cost, &caps.Error{Op: t.op, Object: h.name(), Code: ErrMeter, Text: h.name() + " is empty: " + short + ". Refill it: threads that wait for that go on, and dead letters can be sent again."}}
 		}
@@ -229,35 +240,45 @@ func (e *emptyError) Unwrap() error { return e.err }
 
 // empty notes that the meter is empty, and for whom, and has it told.
 func (t *WriteTurn) empty(e *emptyError, parked *handle) error {
-	s, err := t.own(e.meter)
+	m, err := t.meterAt(e.meter)
 	if err != nil {
 		return err
 	}
-	m, rt := (*meter)(s), t.r.vat.rt
-	if th := rt.ref(parked, caps.Full()); parked != nil && len(m.Parked) < maxParked && !slices.Contains(m.Parked, th) {
-		m.Parked = append(m.Parked, th)
+	if parked != nil {
+		t.change(&element{key: parkedKey(e.meter, parked.oid.N)})
 	}
 	if m.Told || m.Tell.IsNull() {
 		return nil
 	}
 	m.Told = true
-	l, err := t.letter(MeterEmpty.To(m.Tell, m.infoOf(e.meter)))
+	l, err := t.letter(MeterEmpty.To(m.Tell, t.r.meterInfo(e.meter, m)))
 	if err != nil {
 		return nil // whom to tell is no one that can be sent to: then nobody is told
 	}
 	l.sender, l.ceiling = e.meter.oid.N, 0
-	if h, _, ok := rt.open(m.May); ok {
+	if h, _, ok := t.r.vat.rt.open(m.May); ok {
 		l.ceiling = h.oid.N // who made it could not do more by being told
 	}
 	t.enqueue(l)
 	return nil
 }
 
-// maxParked is how many threads a meter remembers to let go on.
-const maxParked = 10_000
+func parkedKey(m *handle, thread uint64) objstore.Key {
+	return objstore.ElementKey(m.oid, activityElem('p', thread))
+}
 
-func (m *meter) infoOf(h *handle) MeterInfo {
-	return MeterInfo{ID: fmt.Sprintf("%x", h.oid.N), Left: m.left(), Used: m.Used, Limited: m.Given, Parked: int64(len(m.Parked))}
+// meterInfo is what the meter h says. Parked is counted as far as maxRows, and leaves out those
+// that somebody has resumed or canceled.
+func (t *ReadTurn) meterInfo(h *handle, m *meter) MeterInfo {
+	info := MeterInfo{ID: fmt.Sprintf("%x", h.oid.N), Left: m.left(), Used: m.Used, Limited: m.Given}
+	t.scan(h, "p", "q", func(elem string, _ objstore.Record) bool {
+		st, err := t.threadState(t.vat.handleOf(bigEndian(elem[1:])))
+		if err == nil && st.broke() {
+			info.Parked++
+		}
+		return info.Parked < maxRows
+	})
+	return info
 }
 
 func (m *meter) left() Budget {
@@ -268,14 +289,7 @@ func (m *meter) left() Budget {
 }
 
 func (m *meter) info(t *ReadTurn) (MeterInfo, error) {
-	info := m.infoOf(t.self)
-	for _, ref := range m.Parked {
-		h, _, _ := t.vat.rt.open(ref)
-		if st, err := t.threadState(h); err == nil && !st.broke() {
-			info.Parked-- // somebody has resumed or canceled it
-		}
-	}
-	return info, nil
+	return t.meterInfo(t.self, m), nil
 }
 
 // broke reports whether the thread is parked because a meter was empty.
@@ -285,21 +299,55 @@ func (st *thread) broke() bool {
 
 func (m *meter) refill(t *WriteTurn, more Budget) error {
 	if more.negative() {
-		return &caps.Error{Code: caps.ErrBadArgument, Text: "a negative amount"}
+		h := t.r.self
+		return &caps.Error{Op: t.r.vat.rt.opOf(h, meterRefill.Name()), Object: h.name(), Code: caps.ErrBadArgument, Text: "a negative amount"}
 	}
-	m.Given = m.Given.raised(more)
-	parked := m.Parked
-	m.Parked, m.Told = nil, false
-	for _, ref := range parked {
-		h, _, _ := t.r.vat.rt.open(ref)
-		st, err := t.threadAt(h)
-		if err != nil {
+	m.Given, m.Told = m.Given.raised(more), false
+	return m.goOn(t, 0)
+}
+
+// letGo is how many threads one turn lets go on: it should not take long, and fits.
+const letGo = 1000
+
+// goOn lets the threads go on that were parked because the meter was empty, from the number
+// from on: some of them, and the rest in a turn of its own, for which it sends itself a message.
+// One that is parked again meanwhile is not let go on again, so it comes to an end.
+func (m *meter) goOn(t *WriteTurn, from uint64) error {
+	v, self := t.r.vat, t.r.self
+	var parked []uint64
+	t.r.scan(self, activityElem('p', from), "q", func(elem string, _ objstore.Record) bool {
+		parked = append(parked, bigEndian(elem[1:]))
+		return len(parked) <= letGo
+	})
+	for _, n := range parked[:min(len(parked), letGo)] {
+		t.change(&element{key: parkedKey(self, n), dead: true})
+		if err := t.letGoOn(v.handleOf(n)); err != nil {
 			return err
 		}
-		if st.broke() {
-			st.set(ThreadRunning, t.Now())
-			t.startThread(h.oid.N)
-		}
+	}
+	if len(parked) <= letGo {
+		return nil
+	}
+	l, err := t.letter(meterGoOn.To(v.rt.ref(self, caps.Full()), parked[letGo]))
+	if err != nil {
+		return err
+	}
+	l.sender, l.ceiling = self.oid.N, 0
+	t.enqueue(l)
+	return nil
+}
+
+// letGoOn lets one thread go on. One that cannot be read does not keep the others.
+func (t *WriteTurn) letGoOn(h *handle) error {
+	st, err := t.threadAt(h)
+	switch {
+	case errors.Is(err, caps.ErrDamaged), errors.Is(err, caps.ErrGone):
+		return nil // listings of threads say so
+	case err != nil:
+		return err
+	case st.broke():
+		st.set(ThreadRunning, t.Now())
+		t.startThread(h.oid.N)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/objstore"
@@ -42,13 +43,14 @@ func Open(dir string, ks ...Kind) (*Runtime, error) {
 // Open opens the world.
 func (o Options) Open() (*Runtime, error) {
 	o.defaults()
-	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind(), portKind: newPortKind(), domains: newDomainKind(), meters: newMeterKind()}
+	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind(), portKind: newPortKind(), domains: newDomainKind(), meters: newMeterKind(), foreign: newRemoteKind()}
 	rt.uses.young = map[uint64]use{}
 	rt.awaits.by = map[uint64][]chan *group{}
+	rt.remotes.by = map[string]weak.Pointer[standIn]{}
 	rt.ports.by = map[uint64]openedPort{}
 	rt.strands.by, rt.strands.quiet.L = map[uint64]*strand{}, &rt.strands.mu
 	v := &vat{
-		rt: rt, gone: &bound{}, latent: &bound{name: "sturdy/promise"}, latentTimer: &bound{name: "sturdy/timer"}, young: newLayer(), old: newLayer(), group: newGroup(),
+		rt: rt, gone: &bound{}, latent: &bound{name: "sturdy/promise"}, latentTimer: &bound{name: "sturdy/timer"}, latentRemote: &bound{name: "sturdy/remote"}, young: newLayer(), old: newLayer(), group: newGroup(),
 		kick: make(chan struct{}, 1), soft: make(chan struct{}, 1),
 		closing: make(chan struct{}), flushed: make(chan struct{}), retired: make(chan struct{}), ending: make(chan struct{}),
 	}
@@ -220,7 +222,7 @@ func (v *vat) foundObject(b *objstore.Batch, n uint64, d *definition) {
 
 // own are the kinds that come with the runtime.
 func (rt *Runtime) own() kinds {
-	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.activities, rt.promises, rt.timers, rt.threads, rt.portKind, rt.domains, rt.meters, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
+	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.activities, rt.promises, rt.timers, rt.threads, rt.portKind, rt.domains, rt.meters, rt.foreign, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
 }
 
 // openGates makes the gates; no grant is read.

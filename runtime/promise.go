@@ -129,7 +129,7 @@ func (t *WriteTurn) want(s *sent, p *promise) error {
 	if err != nil {
 		return err
 	}
-	l, err := parseLetter(s.mail.number, rec)
+	l, err := parseLetter(s.mail.number, s.mail.method, rec)
 	if err != nil {
 		return err
 	}
@@ -164,14 +164,8 @@ func (t *WriteTurn) promiseAt(h *handle) (*promise, error) {
 	if err := t.materialise(h); err != nil {
 		return nil, err
 	}
-	s, err := t.own(h)
-	if err != nil {
-		return nil, err
-	}
-	if h.work.kind.def != t.r.vat.rt.promises.def {
-		return nil, &caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: " + h.name() + " should be a promise"}
-	}
-	return (*promise)(s), nil
+	s, err := t.ownOf(h, t.r.vat.rt.promises.def)
+	return (*promise)(s), err
 }
 
 // settle ends the waiting.
@@ -366,7 +360,7 @@ func (t *WriteTurn) readdress(h *handle, ml *mail, to caps.Ref) error {
 	if err != nil {
 		return err
 	}
-	l, err := parseLetter(ml.number, rec)
+	l, err := parseLetter(ml.number, ml.method, rec)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func TestGoexitInATurnLetsTheNextWriterIn(t *testing.T) {
 		_ = rt.Update(context.Background(), func(*sturdy.WriteTurn) error { goruntime.Goexit(); return nil })
 	})
 	gone.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := rt.Update(ctx, func(*sturdy.WriteTurn) error { return nil }); err != nil {
 		t.Fatalf("after a turn left by Goexit, as t.FailNow does: %v", err)
@@ -272,14 +272,14 @@ func TestAViewThatOutlivesItsWorldIsToldSo(t *testing.T) {
 
 func TestWaitingForTheWriterInsideItsTurnIsRefused(t *testing.T) {
 	w := runtimetest.Open(t, accountKind)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	must(t, w.Update(ctx, func(tn *sturdy.WriteTurn) error {
 		wants(t, w.Sync(tn), caps.ErrWouldBlock)
 		return nil
 	}))
 	must(t, w.Update(t.Context(), func(*sturdy.WriteTurn) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		err := w.View(sturdy.Relaxed(ctx), func(*sturdy.ReadTurn) error { return nil })
 		wants(t, err, caps.ErrWouldBlock)

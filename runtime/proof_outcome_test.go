@@ -293,17 +293,46 @@ func TestAfterAFailedSyncCallersAreToldMaybeAndReadsGoOn(t *testing.T) {
 // fillUp makes every write of something new to the disk of w find no room. What follows
 // until the next sync takes back what the write may have left, and is let through.
 func fillUp(w *runtimetest.World) {
+	shut := make(chan struct{})
+	close(shut)
+	noRoom(w, shut)
+}
+
+// fillUpLater is fillUp with a first write that waits until open is called: until then nothing
+// is lost, and what is not durable can be read.
+func fillUpLater(t *testing.T, w *runtimetest.World) (open func()) {
+	shut := make(chan struct{})
+	open = sync.OnceFunc(func() { close(shut) })
+	t.Cleanup(open)
+	noRoom(w, shut)
+	return open
+}
+
+func noRoom(w *runtimetest.World, wait <-chan struct{}) {
 	taking := map[string]bool{}
 	w.Disk().Hook(func(op, name string, _ int) (int, error) {
 		switch {
 		case op == "sync":
 			taking[name] = false
 		case op == "create", op == "write" && !taking[name]:
+			<-wait
 			taking[name] = true
 			return 0, syscall.ENOSPC
 		}
 		return 0, nil
 	})
+}
+
+// makeRoom ends what fillUp has begun. A group may be failing just now; it returns when no
+// more will.
+func makeRoom(t *testing.T, w *runtimetest.World) {
+	t.Helper()
+	w.Disk().Hook(nil)
+	for err := w.Sync(t.Context()); err != nil; err = w.Sync(t.Context()) {
+		if !errors.Is(err, sturdy.ErrDiskFull) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestAFullDiskRefusesAndThenGoesOn(t *testing.T) {

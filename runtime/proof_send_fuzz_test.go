@@ -30,14 +30,14 @@ func FuzzParseLetter(f *testing.F) {
 		if slot {
 			rec.Slots = []objstore.Slot{to}
 		}
-		l, err := parseLetter(7, rec)
+		l, err := parseLetter(7, "", rec)
 		if err != nil {
 			return
 		}
 		if l.to() != to.OID.N {
 			t.Errorf("it is for %x", l.to())
 		}
-		again, err := parseLetter(7, l.record())
+		again, err := parseLetter(7, "", l.record())
 		if l.body == nil {
 			l.body = []byte{}
 		}

@@ -203,10 +203,14 @@ func (o *post) dead() (all []sturdy.LetterInfo) {
 	return all
 }
 
+// patience is how long what has to come is waited for: much longer than it ever takes on a
+// machine that is busy with other things.
+const patience = time.Minute
+
 // awaits is Await, for a while.
 func awaits[R any](t *testing.T, p caps.Promise[R]) (R, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, err := p.Await(ctx)
 	if errors.Is(err, sturdy.ErrTimeout) {
@@ -228,7 +232,7 @@ func (o *post) settles() {
 	o.t.Helper()
 	_ = o.Sync(context.Background()) // it tells once what was lost
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if _, err := o.Runtime.Settle(ctx); err != nil {
 		o.t.Fatal("it does not settle: ", err, strings.Join(o.held(), ", "))

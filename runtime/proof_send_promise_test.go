@@ -98,8 +98,7 @@ func TestAFullDiskTakesBackASendAndItsPromiseSaysSo(t *testing.T) {
 		return nil
 	})
 	wants(t, err, sturdy.ErrDiskFull)
-	o.Disk().Hook(nil)
-	_ = o.Sync(t.Context()) // it tells once what was lost
+	makeRoom(t, o.World)
 	if _, err := awaits(t, p); err == nil {
 		t.Error("kept")
 	}
@@ -135,7 +134,7 @@ func TestAFullDiskTakesBackADelivery(t *testing.T) {
 			if how == "stored before" {
 				o.put("p", p.Ref())
 			}
-			fillUp(o.World)
+			open := fillUpLater(t, o.World)
 			if how == "awaited before" {
 				go func() { n, _ := awaits(t, p); awaited <- n }()
 			}
@@ -144,8 +143,9 @@ func TestAFullDiskTakesBackADelivery(t *testing.T) {
 				n, err = acGet.Call(sturdy.Relaxed(t.Context()), c)
 				must(t, err)
 			}
+			open()
 			wants(t, o.Sync(t.Context()), sturdy.ErrDiskFull)
-			o.Disk().Hook(nil)
+			makeRoom(t, o.World)
 			switch how {
 			case "awaited before":
 				if n := <-awaited; n != 1 {

@@ -210,7 +210,7 @@ func (o *outer) loop(th *sturdy.Thread[probe], w word, name, at string) error {
 		err = th.View(func(_ *sturdy.ReadTurn, p *probe) error { n = p.Rounds[at]; return nil })
 		return n, err
 	}
-	return th.Loop(name, func() (bool, error) {
+	return th.Loop(name, func(uint64) (bool, error) {
 		n, err := rounds()
 		if err != nil {
 			return false, err

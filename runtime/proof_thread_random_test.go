@@ -87,8 +87,7 @@ func (s *stage) upset(chance *rand.Rand) {
 		s.doAnything(chance)
 		s.Pass(time.Duration(chance.IntN(90)) * time.Minute)
 		_ = s.Sync(ctx)
-		s.Disk().Hook(nil)
-		_ = s.Sync(ctx)
+		makeRoom(s.t, s.World)
 	case 4:
 		left := chance.IntN(20)
 		s.Disk().Hook(func(string, string, int) (int, error) {

@@ -12,8 +12,12 @@ import (
 // hand is refused where it matters: when a turn is joined, and when a Ref is stored.
 var maker = caps.NewMaker()
 
-// deepBit stands beside the rights in a stored slot.
-const deepBit = 1 << 7
+// deepBit stands beside the rights in a stored slot, and awayBit, if the object stands in for
+// one on another host: whether two of those are the same can be seen only in their states.
+const (
+	deepBit = 1 << 7
+	awayBit = 1 << 6
+)
 
 // ref makes a Ref to h; null if h is nil.
 func (rt *Runtime) ref(h *handle, a caps.Authority) caps.Ref {
@@ -58,13 +62,17 @@ func (t *WriteTurn) storable(r caps.Ref) error {
 		return err
 	}
 	h, _, _ := t.r.vat.rt.open(r)
-	return errors.Join(t.materialise(h), t.materialiseTimer(h))
+	return errors.Join(t.materialise(h), t.materialiseTimer(h), t.materialiseRemote(h))
 }
 
 // slot is the stored form of a Ref, which is storable.
 func (rt *Runtime) slot(r caps.Ref) objstore.Slot {
 	h, a, _ := rt.open(r)
-	return objstore.Slot{OID: h.oid, Rights: storedRights(a), Path: a.Gate.Path()}
+	rights := storedRights(a)
+	if h.away.Load() {
+		rights |= awayBit
+	}
+	return objstore.Slot{OID: h.oid, Rights: rights, Path: a.Gate.Path()}
 }
 
 // slots appends the stored form of refs, which are storable, to dst.
@@ -90,8 +98,16 @@ func (rt *Runtime) refs(slots []objstore.Slot) []caps.Ref {
 	}
 	refs := make([]caps.Ref, len(slots))
 	for i, s := range slots {
-		a := caps.Authority{Rights: caps.Rights(s.Rights &^ deepBit), Deep: s.Rights&deepBit != 0, Gate: rt.gates.Open(s.Path)}
-		refs[i] = rt.ref(rt.vat.table.get(rt.vat, s.OID), a)
+		refs[i] = rt.refOf(s)
 	}
 	return refs
+}
+
+func (rt *Runtime) refOf(s objstore.Slot) caps.Ref {
+	a := caps.Authority{Rights: caps.Rights(s.Rights &^ (deepBit | awayBit)), Deep: s.Rights&deepBit != 0, Gate: rt.gates.Open(s.Path)}
+	h := rt.vat.table.get(rt.vat, s.OID)
+	if s.Rights&awayBit != 0 {
+		h.away.Store(true)
+	}
+	return rt.ref(h, a)
 }

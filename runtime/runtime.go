@@ -36,6 +36,9 @@ type Runtime struct {
 	portKind    *KindOf[port]
 	domains     *KindOf[domain]
 	meters      *KindOf[meter]
+	foreign     *KindOf[remote]
+	remotes     remotes
+	wire        atomic.Pointer[Wire] // nil: it reaches no other host
 	ports       ports
 	ledger      *handle // the object that lists the grants
 	activity    *handle // the object that has what is under way
@@ -89,6 +92,9 @@ func (rt *Runtime) update(ctx context.Context, op string, fn func(*WriteTurn) er
 		err = updateOnce(t, fn)
 		g, err := rt.vat.end(t, err)
 		if !t.again {
+			if err == nil {
+				t.logBuried()
+			}
 			return rt.vat.reply(ctx, op, g, err)
 		}
 		rt.vat.retry(t)

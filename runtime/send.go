@@ -111,7 +111,7 @@ func (t *WriteTurn) enqueue(l letter) *sent {
 	v.makeLatent(s, l.number)
 	s.element = element{key: v.letterKey(l.to(), l.number), rec: l.record()}
 	s.mail = mail{number: l.number, method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
-	t.change(&s.element)
+	t.add(&s.element)
 	v.mail.charge(l.sender, 1, s.mail.size)
 	t.rare().sent = append(t.rare().sent, placed{l.to(), &s.mail, &s.element})
 	return s
@@ -141,6 +141,7 @@ func (t *WriteTurn) row(ml *mail) *element {
 // rewrite notes a new row of a letter that stays in its mailbox, or goes where this turn
 // sends it.
 func (t *WriteTurn) rewrite(ml *mail, row *element) {
+	t.r.vat.young.gather() // the row may be a loose one
 	t.change(row)
 	for i, p := range slices.Backward(t.rare().sent) {
 		if p.mail == ml {
@@ -175,6 +176,8 @@ func (t *WriteTurn) sendable(m caps.Message) error {
 	switch {
 	case !ok || h.vat != t.r.vat:
 		return &caps.Error{Code: caps.ErrWouldBlock, Text: m.To.String() + " is not of this world, and there is no way to it"}
+	case h.away.Load():
+		return sendElsewhere()
 	case a.Deep:
 		return &caps.Error{Code: caps.ErrNoRight, Text: "a reference that only reads, " + m.To.String() + ", cannot be sent to"}
 	case len(m.Body) > maxMessage || len(m.Slots) > maxSlots:
@@ -189,6 +192,11 @@ func (t *WriteTurn) sendable(m caps.Message) error {
 		}
 	}
 	return nil
+}
+
+// sendElsewhere says what can be done instead.
+func sendElsewhere() error {
+	return &caps.Error{Code: caps.ErrWouldBlock, Text: "it is on another host, to which messages cannot be sent yet; call it outside of turns, from a thread in a Step"}
 }
 
 // sendError says what could not be sent, and to whom.
@@ -219,13 +227,14 @@ func (v *vat) letterKey(target, number uint64) objstore.Key {
 // dropLetter removes the row of a letter that waits for target. What was sent since the last
 // group was cut stands nowhere but in the young layer, and leaves no trace of itself.
 func (t *WriteTurn) dropLetter(target uint64, ml *mail) {
-	v := t.r.vat
-	key := v.letterKey(target, ml.number)
-	gone := &element{key: key, dead: true}
+	v, row := t.r.vat, ml.row
+	if row == nil || ml.target != target {
+		row = &element{key: v.letterKey(target, ml.number)}
+	}
 	if ml.number < v.cutNext {
-		t.change(gone)
-	} else {
-		t.elems = append(t.elems, change{gone, v.young.remove(key)})
+		t.change(&element{key: row.key, dead: true})
+	} else if was := v.young.remove(row); was != nil {
+		t.elems = append(t.elems, change{before: was})
 	}
 	t.rare().taken = append(t.rare().taken, placed{target: target, mail: ml})
 }
@@ -264,6 +273,9 @@ func (v *vat) mailed(r *seldom) {
 	if len(r.sent)+len(r.alarms) > 0 {
 		v.wake(v.mail.kick)
 	}
+	if v.mail.fresh += len(r.sent); v.mail.fresh > maxFresh {
+		v.w.handNext()
+	}
 }
 
 // tellAwaits settles latent promises, and wakes who waits for any.
@@ -276,7 +288,7 @@ func (v *vat) tellAwaits(r *seldom) {
 		c := &r.concluded[i]
 		c.is.group = g
 		m.told = append(m.told, c.sent)
-		c.sent.outcome.Store(&c.is)
+		c.sent.settle(c.is)
 		waited := v.rt.awaits.notify(c.sent.mail.number, g)
 		if c.is.err != nil && !waited && !c.sent.seen.Load() {
 			v.rt.unseen.add(c.sent, v.rt.clock())

@@ -99,7 +99,7 @@ const maxTrail = 100
 // failedUndoing reports whether a step failed after the last that did not, for another reason
 // than that the thread was canceled.
 func (s *strand) failedUndoing() bool {
-	return slices.ContainsFunc(s.trail, func(path string) bool { return s.memos[path].Err.Code != ErrCanceled })
+	return slices.ContainsFunc(s.trail, func(path string) bool { return !errors.Is(s.memos[path].failure(), ErrCanceled) })
 }
 
 // escapeStep keeps names apart from the signs that paths are made with.
@@ -168,6 +168,7 @@ func (s *strand) turn(name string, fn func(*WriteTurn) error) error {
 	}
 	var failure error
 	m, err := s.attempt(path, func(t *WriteTurn, m memo) (memo, error) {
+		defer s.keepStack()
 		defer s.within()()
 		if failure = fn(t); failure != nil {
 			return m, errStep
@@ -185,10 +186,13 @@ func (s *strand) turn(name string, fn func(*WriteTurn) error) error {
 
 // failure is the error that a step came to. It is an untyped nil if it did not fail.
 func (m memo) failure() error {
-	if m.State == stepFailed && m.Err != nil {
-		return m.Err
+	switch {
+	case m.State != stepFailed:
+		return nil
+	case m.Err == nil:
+		return &caps.Error{Code: caps.ErrDamaged, Text: "damaged: the step failed, and it is not recorded why"}
 	}
-	return nil
+	return m.Err
 }
 
 // Step is the step name, done outside of turns: a request to another service, a file. fn runs

@@ -7,6 +7,7 @@ import (
 	goruntime "runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type strand struct {
 	trail []string
 	// acted: a Step has run, and what came of it is recorded even if the thread is paused.
 	acted bool
+	// said is what the last panic in a turn of the program said, and stack where that was.
+	said, stack string
 
 	wake chan struct{} // capacity 1
 
@@ -243,6 +246,25 @@ func (s *strand) panicked(p any) error {
 	return &caps.Error{Op: s.op, Object: s.h.name(), Code: caps.ErrPanicked, Text: fmt.Sprintf("the thread's program panicked: %v", p)}
 }
 
+// keepStack is deferred around what the program does in a turn. The turn makes an error of its
+// panic, and the stack would be lost: it is kept in case the program fails with that error.
+func (s *strand) keepStack() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	said := fmt.Sprint(p)
+	if u, ok := p.(unwind); ok {
+		e, _ := u.err.(*caps.Error)
+		if e == nil || e.Code != caps.ErrPanicked {
+			panic(p)
+		}
+		said = e.Text
+	}
+	s.said, s.stack = said, string(debug.Stack())
+	panic(p)
+}
+
 // left is the last thing that the goroutine does.
 func (s *strand) left() {
 	m := &s.rt.strands
@@ -351,23 +373,10 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		goruntime.Goexit()
 	}
 	for {
-		begun, now := false, time.Time{}
 		var empty *emptyError
-		err := s.rt.update(Relaxed(context.Background()), s.op+" "+name, func(t *WriteTurn) error {
-			begun = true
-			t.strand, t.r.may, now = s, s.may.Load(), t.Now()
-			st, err := t.r.threadState(s.h)
-			if err != nil {
-				return err
-			}
-			if st.Paused && !s.acted || st.ended() || st.State == ThreadParked || s.epoch != s.rt.strands.epoch.Load() {
-				return errLeave
-			}
-			return fn(t, st)
-		})
+		begun, err := s.updateOnce(name, fn)
 		switch {
 		case err == nil:
-			s.metered = now
 			return nil
 		case errors.As(err, &empty):
 			s.broke(empty)
@@ -378,6 +387,42 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 			return err
 		}
 		s.pause(time.Second) // the writer is held by somebody who does not let go
+	}
+}
+
+// updateOnce is one turn of the thread, run again as often as that takes. begun says that its
+// last run could begin: an error from before that is none of the step's.
+func (s *strand) updateOnce(name string, fn func(*WriteTurn, *thread) error) (begun bool, err error) {
+	ctx, op, v := Relaxed(context.Background()), s.op+" "+name, s.rt.vat
+	var before *WriteTurn
+	for {
+		t, err := v.begin(ctx, op, before)
+		if err != nil {
+			return false, err
+		}
+		now := t.Now()
+		err = updateOnce(t, func(t *WriteTurn) error {
+			t.strand, t.r.may = s, s.may.Load()
+			st, err := t.r.threadState(s.h)
+			if err != nil {
+				return err
+			}
+			if st.Paused && !s.acted || st.ended() || st.State == ThreadParked || s.epoch != s.rt.strands.epoch.Load() {
+				return errLeave
+			}
+			return fn(t, st)
+		})
+		g, err := v.end(t, err)
+		if t.again {
+			v.retry(t)
+			before = t
+			continue
+		}
+		if err == nil {
+			s.metered = now
+			t.logBuried()
+		}
+		return true, v.reply(ctx, op, g, err)
 	}
 }
 
@@ -424,7 +469,11 @@ func (s *strand) noticed() {
 // finish is the end of a program that returned.
 func (s *strand) finish(err error) {
 	if err != nil {
-		s.park(err, "")
+		stack := ""
+		if errors.Is(err, caps.ErrPanicked) && s.stack != "" && strings.Contains(err.Error(), s.said) {
+			stack = s.stack
+		}
+		s.park(err, stack)
 		return
 	}
 	_ = s.update("end", func(t *WriteTurn, st *thread) error {
@@ -495,11 +544,11 @@ func (s *strand) broke(e *emptyError) {
 	parked := false
 	_ = s.update("park", func(t *WriteTurn, _ *thread) error {
 		t.unmetered = true
-		m, err := t.own(e.meter)
+		m, err := t.meterAt(e.meter)
 		if err != nil {
 			return err
 		}
-		if parked = (*meter)(m).short(e.cost) != ""; !parked {
+		if parked = m.short(e.cost) != ""; !parked {
 			return nil
 		}
 		st, err := t.threadAt(s.h)

@@ -66,7 +66,7 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 	case rt.key == nil:
 		return caps.Ref{}, noKey("restore")
 	case s.Host() != rt.key.host:
-		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s", s.Host(), rt.key.host)}
+		return rt.restoreElsewhere(ctx, s)
 	}
 	turn, _ := turnOf(ctx)
 	if turn != nil {
@@ -89,6 +89,18 @@ func (rt *Runtime) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, err
 		rt.texts.put(sum, ref)
 	}
 	return ref, nil
+}
+
+// restoreElsewhere asks the host that s is of.
+func (rt *Runtime) restoreElsewhere(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
+	if t, _ := turnOf(ctx); t != nil {
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrWouldBlock, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s; a turn cannot wait for another host, so restore it outside of the turn", s.Host(), rt.key.host)}
+	}
+	w := rt.wire.Load()
+	if w == nil {
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s, which is not connected to any other; see rpc.Attach", s.Host(), rt.key.host)}
+	}
+	return (*w).Restore(ctx, s)
 }
 
 // errOpensNothing is a text that proves nothing.

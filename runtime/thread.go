@@ -35,8 +35,13 @@ import (
 // Thread is a running thread on an object with state S, as its program sees it. It belongs to
 // the goroutine of the program. It is no context: what it does it does in steps, so that
 // nothing is done twice. Used from another goroutine, or inside a function that was given to
-// Turn or View, its steps fail, and nothing is recorded. When the host closes, or the thread is paused, the step it waits in
-// does not return: its deferred functions run, and steps in them do nothing.
+// Turn or View, its steps fail, and nothing is recorded.
+//
+// When the host closes, or the thread is paused, the step it waits in does not return: the
+// goroutine ends, and its deferred functions run. A step in one of them does nothing, and ends
+// that deferred function there: what stands behind it in the same function, an Unlock for one,
+// does not run. The other deferred functions do. So a deferred function has no steps, or has
+// them last.
 type Thread[S any] struct{ s *strand }
 
 // Runs binds the program of a thread: it runs on one when somebody spawns it, see
@@ -169,20 +174,38 @@ func (t *WriteTurn) runnable(n uint64, now bool) {
 
 // threadAt returns the state of a thread for writing.
 func (t *WriteTurn) threadAt(h *handle) (*thread, error) {
-	s, err := t.own(h)
+	s, err := t.ownOf(h, t.r.vat.rt.threads.def)
 	return (*thread)(s), err
 }
 
 // threadState returns the state of the thread h as this turn sees it.
 func (t *ReadTurn) threadState(h *handle) (*thread, error) {
+	s, err := t.stateOf(h, t.vat.rt.threads.def)
+	return (*thread)(s), err
+}
+
+// stateOf is the state of an object that was stored as a number or a Ref, and that has to be of
+// kind d. In a damaged world it may be anything, and nil is what a null Ref opens to.
+func (t *ReadTurn) stateOf(h *handle, d *definition) (unsafe.Pointer, error) {
+	if h == nil {
+		return nil, &caps.Error{Code: caps.ErrDamaged, Text: "damaged: no " + shortKind(d.name) + " is named where one should be"}
+	}
 	v, err := t.state(h)
 	if err != nil {
 		return nil, err
 	}
-	if v.kind.def != t.vat.rt.threads.def {
-		return nil, &caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: " + h.name() + " should be a thread"}
+	if v.kind.def != d {
+		return nil, &caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: " + h.name() + " should be a " + shortKind(d.name)}
 	}
-	return (*thread)(v.state), nil
+	return v.state, nil
+}
+
+// ownOf is stateOf for writing.
+func (t *WriteTurn) ownOf(h *handle, d *definition) (unsafe.Pointer, error) {
+	if _, err := t.r.stateOf(h, d); err != nil {
+		return nil, err
+	}
+	return t.own(h)
 }
 
 // Self is the object that the thread runs on, with the authority that it was spawned with.
@@ -227,6 +250,7 @@ func (th *Thread[S]) View(fn func(*ReadTurn, *S) error) error {
 		if err != nil {
 			return err
 		}
+		defer s.keepStack()
 		state := *(*S)(v.state)
 		if codec := v.kind.def.codec; !codec.Flat() {
 			if err := codec.Own(unsafe.Pointer(&state), caps.Full()); err != nil {

@@ -34,7 +34,7 @@ func (b *paced) kind() *sturdy.KindOf[pace] {
 	loop := func(round func(th *sturdy.Thread[pace]) error) func(*sturdy.Thread[pace]) error {
 		return func(th *sturdy.Thread[pace]) error {
 			n := int64(0)
-			err := th.Loop("loop", func() (bool, error) { n++; return n < b.rounds, round(th) })
+			err := th.Loop("loop", func(uint64) (bool, error) { n++; return n < b.rounds, round(th) })
 			b.done <- true
 			return err
 		}

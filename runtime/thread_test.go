@@ -57,7 +57,7 @@ func ship(th *sturdy.Thread[parcel]) error {
 }
 
 func loop(th *sturdy.Thread[parcel]) error {
-	return th.Loop("inbox", func() (bool, error) {
+	return th.Loop("inbox", func(uint64) (bool, error) {
 		n, err := sturdy.Receive(th, "next", parcelNext, 0)
 		if err != nil {
 			return false, err

@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -24,7 +25,7 @@ type ThreadInfo struct {
 	State   ThreadState
 	Paused  bool
 	Cancel  string      // why it is to end; empty: it is not
-	Step    string      // that it waits in
+	Step    string      // that it waits in, or that runs outside of turns
 	Waits   string      // for what: "message approve", "time"
 	On      string      // what it has asked, and whose answer it waits for: "thread 1f"
 	Ring    []string    // the threads that wait for each other in a ring, this one first; empty: there is none
@@ -34,15 +35,15 @@ type ThreadInfo struct {
 	Born    time.Time   // when it was spawned
 	Parent  string      // ID of the thread that spawned it; empty: none did
 	Mail    int64       // messages that it has not received yet
-	Error   *caps.Error // why it is parked
-	Stack   string      // of the panic that parked it
+	Error   *caps.Error // why it is parked; without a State: it is damaged
+	Stack   string      // of the panic that parked it; if that was in a turn, from within it
 	Place   string      // where it stands among the others: what a page goes on behind
 }
 
 // StepInfo is what is recorded of a step.
 type StepInfo struct {
 	Name   string // with the rounds of the loops around it: "inbox/7/charge"
-	State  string // begun, waits, done, failed
+	State  string // begun, waits, done, failed; damaged: it cannot be read
 	At     time.Time
 	Tries  int64
 	Until  time.Time // when its wait is over; zero: not by itself
@@ -81,8 +82,11 @@ func (r ThreadRef) Resume(ctx context.Context) error { return threadResume.Call(
 
 // Cancel asks the thread to end: the step that it is in, or comes to next, fails with
 // ErrCanceled, once; what it does then is undoing, and it ends. A parked thread is resumed for
-// that, a paused one when it is resumed; one that is parked because undoing failed, or whose program is gone, ends at once. It
-// needs w.
+// that; one that is parked because undoing failed, or whose program is gone, ends at once.
+//
+// A paused thread stays paused: the context of a Step that it is still in ends at once, and
+// everything else of the above comes when it is resumed. To end it now, Cancel and Resume it,
+// in one turn if nothing may come between. It needs w.
 func (r ThreadRef) Cancel(ctx context.Context, why string) error {
 	return threadCancel.Call(ctx, r.Ref, why)
 }
@@ -110,7 +114,7 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 	news, done := rt.awaits.wait(h.oid.N)
 	defer done()
 	for {
-		if err := rt.vat.catchUp(ctx, "wait"); err != nil {
+		if err := rt.vat.catchUp(ctx, "wait"); err != nil && !takenBack(err) {
 			return err
 		}
 		info, err := r.Info(ctx)
@@ -121,12 +125,14 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 			return nil
 		case info.State == ThreadCanceled:
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrCanceled, Text: "the thread was canceled: " + info.Cancel}
+		case info.State == ThreadParked && info.Error == nil:
+			return &caps.Error{Op: "wait", Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: the thread is parked, and it is not recorded why"}
 		case info.State == ThreadParked:
 			return info.Error
 		}
 		select {
 		case g := <-news:
-			if err := rt.vat.learn(ctx, g); err != nil {
+			if err := rt.vat.learn(ctx, g); err != nil && !takenBack(err) {
 				return err
 			}
 		case <-ctx.Done():
@@ -135,6 +141,12 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrClosed, Text: "the world was closed before the thread had ended"}
 		}
 	}
+}
+
+// takenBack reports whether err, of a group that was waited for, only says that what was in it
+// never happened: a thread begins anew then, and whoever waits for it goes on waiting.
+func takenBack(err error) bool {
+	return errors.Is(err, ErrDiskFull) || errors.Is(err, ErrTooLarge)
 }
 
 // Threads yields the threads that have not ended, oldest first. It needs r.
@@ -177,7 +189,7 @@ func (st *thread) cancel(t *WriteTurn, why string) error {
 		st.Cancel = "no reason was given"
 	}
 	if failure := st.Err; st.State == ThreadParked {
-		if again || failure.Code == caps.ErrNoMethod {
+		if again || failure != nil && failure.Code == caps.ErrNoMethod {
 			st.set(ThreadCanceled, t.Now())
 			st.Err = failure
 			t.endThread(h)
@@ -217,7 +229,10 @@ func (t *WriteTurn) tellParent(h *handle, st *thread) error {
 	}
 	ph, _, _ := v.rt.open(st.Parent)
 	parent, err := t.r.threadState(ph)
-	if err != nil || parent.ended() {
+	switch {
+	case errors.Is(err, caps.ErrDamaged), err == nil && parent.ended():
+		return nil // there is nobody to tell
+	case err != nil:
 		return err
 	}
 	info, err := t.r.infoOf(h, st)
@@ -249,6 +264,9 @@ func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
 	if on, _, ok := t.vat.rt.open(st.On); ok {
 		info.On, info.Ring = on.name(), t.ring(h)
 	}
+	if st.State == ThreadRunning {
+		info.Step = t.stepRunning(h)
+	}
 	if st.State == ThreadWaiting {
 		if rec, ok := t.element(h, "s"+st.Step); ok {
 			if m := decodeElement[memo](t.vat.rt, elemTypeOf[memo](t.vat.rt), rec, caps.Full()); m.Until > 0 {
@@ -264,10 +282,29 @@ func (t *ReadTurn) infoOf(h *handle, st *thread) (info ThreadInfo, err error) {
 	return info, nil
 }
 
+// stepRunning is the Step of h that has begun and is not over; empty: there is none. It is not
+// in the thread's state, as that would have to be written twice more for each Step. Of several,
+// which only a changed program leaves behind, it is the last.
+func (t *ReadTurn) stepRunning(h *handle) (path string) {
+	et, last, seen := elemTypeOf[memo](t.vat.rt), int64(0), 0
+	t.scan(h, "s", "t", func(elem string, rec objstore.Record) bool {
+		if m := decodeElement[memo](t.vat.rt, et, rec, caps.Full()); m.State == stepBegun && m.At >= last {
+			path, last = elem[1:], m.At
+		}
+		seen++
+		return seen < maxRows
+	})
+	return path
+}
+
 func (st *thread) steps(t *ReadTurn, q pageOf) (infos []StepInfo, err error) {
 	rt := t.vat.rt
 	et := elemTypeOf[memo](rt)
 	err = t.page('s', q, func(_, elem string, rec objstore.Record) error {
+		if len(rec.Body) == 0 {
+			infos = append(infos, StepInfo{Name: elem[1:], State: "damaged"})
+			return nil
+		}
 		m := decodeElement[memo](rt, et, rec, caps.Full())
 		info := StepInfo{Name: elem[1:], State: string(m.State), At: time.Unix(0, m.At).UTC(), Tries: m.Tries}
 		switch {
@@ -300,10 +337,13 @@ func (*activity) threads(t *ReadTurn, q pageOf) (infos []ThreadInfo, err error) 
 	err = t.page('p', q, func(place, elem string, _ objstore.Record) error {
 		h := t.vat.handleOf(bigEndian(elem[1:]))
 		st, err := t.threadState(h)
-		if err != nil {
-			return err
+		var info ThreadInfo
+		if err == nil {
+			info, err = t.infoOf(h, st)
 		}
-		info, err := t.infoOf(h, st)
+		if e := (*caps.Error)(nil); errors.As(err, &e) && e.Code == caps.ErrDamaged {
+			info, err = ThreadInfo{ID: strconv.FormatUint(h.oid.N, 16), Error: e}, nil // and the others
+		}
 		info.Place = place
 		infos = append(infos, info)
 		return err

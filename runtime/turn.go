@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -39,9 +40,9 @@ type ReadTurn struct {
 	behind bool
 	// refused: a call was, for a grant that is revoked or has run out.
 	refused bool
-	may     *may       // do at most; nil: anything
+	calls   uint32     // how many that through has not been told of
 	through *caps.Gate // what the latest calls came through; nil: none did
-	calls   int64      // how many, that through has not been told of
+	may     *may       // do at most; nil: anything
 }
 
 // Why a turn cannot simply go on.
@@ -77,7 +78,8 @@ type WriteTurn struct {
 	abandoned bool
 }
 
-// change is one write of an element.
+// change is one write of an element. now is nil if the row of before was taken away as if it
+// had never been.
 type change struct{ now, before *element }
 
 // turnKey finds the turn in a context derived from it.
@@ -181,7 +183,7 @@ func (t *ReadTurn) use(g *caps.Gate) {
 // tell tells through what has been counted.
 func (t *ReadTurn) tell() {
 	if t.through != nil {
-		t.through.Use(t.calls)
+		t.through.Use(int64(t.calls))
 	}
 }
 
@@ -297,8 +299,8 @@ func (t *WriteTurn) undo() {
 		h.work = nil
 	}
 	v := t.r.vat
-	for i := len(t.elems) - 1; i >= 0; i-- {
-		v.young.undo(t.elems[i].now.key, t.elems[i].before)
+	for _, c := range slices.Backward(t.elems) {
+		v.young.undo(c)
 	}
 	if t.seldom != nil { // what it granted never was
 		for _, g := range t.seldom.gates {

@@ -2,9 +2,11 @@ package sturdy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -66,7 +68,8 @@ func (a Activity) Letters(ctx context.Context) iter.Seq2[LetterInfo, error] {
 
 // DeadLetters yields the messages that could not be delivered for good: nothing was there, or
 // the Ref did not allow it. (A method that ran and failed has answered, through the promise.)
-// At most 10,000 are kept, the newest. It needs r.
+// At most 10,000 are kept, the newest. Of one that is damaged, ID and Error are all there is. It
+// needs r.
 func (a Activity) DeadLetters(ctx context.Context) iter.Seq2[LetterInfo, error] {
 	return pages(ctx, a.Ref, askDead, func(l LetterInfo) string { return l.Place })
 }
@@ -76,11 +79,14 @@ func (a Activity) Timers(ctx context.Context) iter.Seq2[TimerInfo, error] {
 	return pages(ctx, a.Ref, askTimers, func(t TimerInfo) string { return t.Place })
 }
 
-// Resend sends a dead letter again, as if its sender had just sent it. ErrNoName if there is
-// none of that ID. It needs w.
+// Resend sends a dead letter again, as if its sender had just sent it: at his cost, and under
+// the ceiling that he had when he first sent it. Whoever resends lends it nothing of his own, so
+// a letter that died of that ceiling dies again. ErrNoName if there is none of that ID,
+// [caps.ErrDamaged] if it cannot be read, and it stays where it is. It needs w.
 func (a Activity) Resend(ctx context.Context, id string) error { return askResend.Call(ctx, a.Ref, id) }
 
-// Discard forgets a dead letter. ErrNoName if there is none of that ID. It needs w.
+// Discard forgets a dead letter, also one that is damaged. ErrNoName if there is none of that
+// ID. It needs w.
 func (a Activity) Discard(ctx context.Context, id string) error {
 	return askDiscard.Call(ctx, a.Ref, id)
 }
@@ -124,7 +130,7 @@ func (t *ReadTurn) page(space byte, q pageOf, add func(place, elem string, rec o
 	if q.Limit <= 0 || q.Limit > maxRows {
 		q.Limit = maxRows
 	}
-	t.scan(t.self, lo, string(space+1), func(elem string, rec objstore.Record) bool {
+	t.scanDamaged(lo, string(space+1), func(elem string, rec objstore.Record) bool {
 		err = add(fmt.Sprintf("%x", elem[1:]), elem, rec)
 		q.Limit--
 		return err == nil && q.Limit > 0
@@ -132,10 +138,73 @@ func (t *ReadTurn) page(space byte, q pageOf, add func(place, elem string, rec o
 	return err
 }
 
+// scanDamaged is scan of Self that goes on behind a record which is damaged, and yields an empty
+// one for it: one that was damaged on disk must not hide the others.
+func (t *ReadTurn) scanDamaged(lo, hi string, yield func(elem string, rec objstore.Record) bool) {
+	more := true
+	pass := func(elem string, rec objstore.Record) bool {
+		lo = elem + "\x00"
+		more = yield(elem, rec)
+		return more
+	}
+	for more {
+		damage := damageIn(func() { t.scan(t.self, lo, hi, pass) })
+		if damage == nil {
+			return
+		}
+		at, ok := t.firstDamaged(lo, hi)
+		if !ok {
+			panic(unwind{damage})
+		}
+		t.scan(t.self, lo, at, pass) // what stands before it, and was not yielded for its sake
+		if rec, ok := t.mended(at); ok && more {
+			pass(at, rec)
+		}
+		lo = at + "\x00"
+	}
+}
+
+// mended is the element at whose record on disk is damaged: empty, unless it was written anew and
+// that is not on disk yet. ok is false if it was removed.
+func (t *ReadTurn) mended(at string) (rec objstore.Record, ok bool) {
+	if damage := damageIn(func() { rec, ok = t.element(t.self, at) }); damage != nil {
+		return objstore.Record{}, true
+	}
+	return rec, ok
+}
+
+// firstDamaged is the first element of Self from lo on and below hi that is damaged on disk.
+func (t *ReadTurn) firstDamaged(lo, hi string) (elem string, ok bool) {
+	src := t.sources()
+	defer src.done()
+	first, _ := objstore.ElementRange(t.self.oid)
+	err := src.store.Scan(first+objstore.Key(lo), first+objstore.Key(hi), func(objstore.Key, objstore.Record) bool { return true })
+	var d *objstore.DamagedError
+	if !errors.As(err, &d) {
+		return "", false
+	}
+	elem, ok = strings.CutPrefix(string(d.Key), string(first))
+	return elem, ok && elem >= lo && elem < hi
+}
+
+// damageIn is the damage that do meets, where others fail the turn.
+func damageIn(do func()) (err error) {
+	defer func() {
+		p := recover()
+		if u, ok := p.(unwind); ok && errors.Is(u.err, caps.ErrDamaged) {
+			err = u.err
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	do()
+	return nil
+}
+
 func (*activity) letters(t *ReadTurn, q pageOf) (ls []LetterInfo, err error) {
 	err = t.page('m', q, func(place, elem string, rec objstore.Record) error {
 		target, number, _ := parseNumbers(elem[1:])
-		l, err := parseLetter(number, rec)
+		l, err := parseLetter(number, "", rec)
 		if err != nil {
 			ls = append(ls, LetterInfo{ID: strconv.FormatUint(number, 16), To: t.vat.handleOf(target).name(), Error: err.Error(), Place: place})
 			return nil
@@ -161,11 +230,14 @@ func (t *ReadTurn) letterInfo(l *letter, place string, rec objstore.Record) Lett
 
 func (*activity) dead(t *ReadTurn, q pageOf) (ls []LetterInfo, err error) {
 	err = t.page('d', q, func(place, elem string, rec objstore.Record) error {
-		l, err := parseLetter(bigEndian(elem[1:]), rec)
-		if err == nil {
-			ls = append(ls, t.letterInfo(&l, place, rec))
+		number := bigEndian(elem[1:])
+		l, err := parseLetter(number, "", rec)
+		if err != nil {
+			ls = append(ls, LetterInfo{ID: strconv.FormatUint(number, 16), Bytes: int64(len(rec.Body)), Error: err.Error(), Place: place})
+			return nil
 		}
-		return err
+		ls = append(ls, t.letterInfo(&l, place, rec))
+		return nil
 	})
 	return ls, err
 }
@@ -173,35 +245,45 @@ func (*activity) dead(t *ReadTurn, q pageOf) (ls []LetterInfo, err error) {
 func (*activity) timers(t *ReadTurn, q pageOf) (ts []TimerInfo, err error) {
 	err = t.page('a', q, func(place, elem string, rec objstore.Record) error {
 		due, number, _ := parseNumbers(elem[1:])
-		l, err := parseLetter(number, rec)
+		l, err := parseLetter(number, "", rec)
+		info := TimerInfo{ID: strconv.FormatUint(number, 16), Due: time.Unix(0, int64(due)).UTC()}
 		if err == nil {
-			info := t.timerInfo(int64(due), &l)
-			info.Place = place
-			ts = append(ts, info)
+			info = t.timerInfo(int64(due), &l)
+		} else {
+			info.Error = err.Error()
 		}
-		return err
+		info.Place = place
+		ts = append(ts, info)
+		return nil
 	})
 	return ts, err
 }
 
-// deadLetter takes the dead letter of that ID out.
-func (t *WriteTurn) deadLetter(id string) (l letter, err error) {
-	n, err := strconv.ParseUint(id, 16, 64)
-	rec, ok := t.r.element(t.r.vat.rt.activity, activityElem('d', n))
-	if err != nil || !ok {
-		return l, &caps.Error{Code: ErrNoName, Text: fmt.Sprintf("there is no dead letter %q", id)}
+// deadLetter takes the dead letter of that ID out: what is left of it, if it is damaged.
+func (t *WriteTurn) deadLetter(id string) (number uint64, rec objstore.Record, err error) {
+	number, err = strconv.ParseUint(id, 16, 64)
+	ok := false
+	if err == nil {
+		rec, ok = t.r.mended(activityElem('d', number))
 	}
-	t.dropDead(n)
-	return parseLetter(n, rec)
+	if !ok {
+		return number, rec, &caps.Error{Code: ErrNoName, Text: fmt.Sprintf("there is no dead letter %q", id)}
+	}
+	t.dropDead(number)
+	return number, rec, nil
 }
 
 func (*activity) discard(t *WriteTurn, id string) error {
-	_, err := t.deadLetter(id)
+	_, _, err := t.deadLetter(id)
 	return err
 }
 
 func (*activity) resend(t *WriteTurn, id string) error {
-	l, err := t.deadLetter(id)
+	number, rec, err := t.deadLetter(id)
+	if err != nil {
+		return err
+	}
+	l, err := parseLetter(number, "", rec)
 	if err != nil {
 		return err
 	}

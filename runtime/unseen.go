@@ -47,7 +47,7 @@ func (u *unseen) due(now time.Time, all bool) (late []*sent) {
 // logUnseen logs the broken promises that nobody has looked at.
 func (rt *Runtime) logUnseen(all bool) {
 	for _, s := range rt.unseen.due(rt.clock(), all) {
-		l, err := parseLetter(s.mail.number, s.element.rec)
+		l, err := parseLetter(s.mail.number, "", s.element.rec)
 		o := s.outcome.Load()
 		if err != nil || o == nil || o.err == nil { // a rollback has taken the outcome back
 			continue

@@ -20,14 +20,16 @@ type vat struct {
 	latent *bound             // the kind of promises that are no objects yet
 	// latentTimer is the kind of timers that are no objects yet.
 	latentTimer *bound
-	table       table
-	cache       cache
-	snaps       snapshots
-	stats       stats
-	failed      atomic.Pointer[stopped]   // why writes are refused for good
-	shut        atomic.Bool               // Close has begun
-	queued      atomic.Int64              // bytes of versions and elements that are not durable
-	running     atomic.Pointer[WriteTurn] // for the watchdog to look at
+	// latentRemote is that of stand-ins for objects on other hosts.
+	latentRemote *bound
+	table        table
+	cache        cache
+	snaps        snapshots
+	stats        stats
+	failed       atomic.Pointer[stopped]   // why writes are refused for good
+	shut         atomic.Bool               // Close has begun
+	queued       atomic.Int64              // bytes of versions and elements that are not durable
+	running      atomic.Pointer[WriteTurn] // for the watchdog to look at
 
 	w       writer // held by the running write turn; guards what follows
 	lsn     uint64 // of the newest committed turn
@@ -76,6 +78,11 @@ func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTu
 			return nil, err
 		}
 	}
+	return v.turn(ctx, op, before), nil
+}
+
+// turn is begin for who holds the lock.
+func (v *vat) turn(ctx context.Context, op string, before *WriteTurn) *WriteTurn {
 	t := &WriteTurn{op: op, first: v.next}
 	t.r.ctx, t.r.vat, t.r.w, t.r.may = ctx, v, t, mayOf(ctx, v.rt)
 	t.wset = t.few[:0]
@@ -84,11 +91,22 @@ func (v *vat) begin(ctx context.Context, op string, before *WriteTurn) (*WriteTu
 	}
 	t.r.claim()
 	v.running.Store(t)
-	return t, nil
+	return t
 }
 
 // admit takes the writer's lock.
 func (v *vat) admit(ctx context.Context, op string) error {
+	if err := v.mayWrite(ctx, op); err != nil {
+		return err
+	}
+	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
+		return notStarted(op, err)
+	}
+	return v.stillWrites(op)
+}
+
+// mayWrite waits until what has been written is not too much for the disk.
+func (v *vat) mayWrite(ctx context.Context, op string) error {
 	if ctx.Err() != nil {
 		return notStarted(op, ended(ctx))
 	}
@@ -97,12 +115,11 @@ func (v *vat) admit(ctx context.Context, op string) error {
 			return err
 		}
 	}
-	if err := v.rt.selfDeadlock(v, op); err != nil {
-		return err
-	}
-	if err := v.w.lock(ctx, op, v.rt.clock); err != nil {
-		return notStarted(op, err)
-	}
+	return v.rt.selfDeadlock(v, op)
+}
+
+// stillWrites releases the lock again if writes have stopped.
+func (v *vat) stillWrites(op string) error {
 	if f := v.failed.Load(); f != nil {
 		v.w.unlock()
 		return stoppedError(op, f.err)
@@ -138,6 +155,15 @@ func (v *vat) wake(c chan struct{}) {
 // returns the group to wait for before anything of the turn, its error included, may be
 // told. If t.again is set, the turn has to be run again, and nothing happened.
 func (v *vat) end(t *WriteTurn, err error) (*group, error) {
+	g, err := v.finish(t, err)
+	if !t.again || t.trial == nil { // between the two runs of Checked mode nobody else writes
+		v.w.unlock()
+	}
+	return g, err
+}
+
+// finish is end for who keeps the lock.
+func (v *vat) finish(t *WriteTurn, err error) (*group, error) {
 	if err == nil && t.missed == nil {
 		err = t.mayCommit()
 	}
@@ -170,11 +196,7 @@ func (v *vat) end(t *WriteTurn, err error) (*group, error) {
 		t.r.tell()
 	}
 	v.running.Store(nil)
-	g := v.pending()
-	if !t.again || t.trial == nil { // between the two runs of Checked mode nobody else writes
-		v.w.unlock()
-	}
-	return g, err
+	return v.pending(), err
 }
 
 // retry prepares the next run of a turn that has to be run again.
@@ -213,6 +235,10 @@ func (v *vat) commit(t *WriteTurn) {
 		h.publish(v.lsn, needed)
 	}
 	for _, c := range t.elems {
+		if c.now == nil {
+			v.bytes -= c.before.bytes()
+			continue
+		}
 		c.now.lsn = v.lsn
 		v.bytes += c.now.bytes()
 	}

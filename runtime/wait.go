@@ -212,7 +212,7 @@ func (t *WriteTurn) take(h *handle, w want) (reply caps.Reply, ok bool, err erro
 		if err != nil {
 			return reply, false, err
 		}
-		l, err := parseLetter(ml.number, rec)
+		l, err := parseLetter(ml.number, ml.method, rec)
 		if err != nil {
 			return reply, false, err
 		}

@@ -33,6 +33,7 @@ type waiter struct {
 	logged bool
 	// internal: the runtime itself waits, and is never told to give up.
 	internal bool
+	ahead    bool      // it is the postman
 	wake     chan wake // capacity 1: who wakes never blocks
 }
 
@@ -52,6 +53,17 @@ func (l *writer) lock(ctx context.Context, op string, now func() time.Time) erro
 	return l.lockSlow(ctx, &waiter{op: op, since: now(), wake: make(chan wake, 1)})
 }
 
+// lockAhead is lockInternal for the postman. It waits in front of the others: while it does,
+// letters pile up.
+func (l *writer) lockAhead() {
+	if !l.held.CompareAndSwap(false, true) {
+		_ = l.lockSlow(context.Background(), &waiter{internal: true, ahead: true, wake: make(chan wake, 1)})
+	}
+}
+
+// handNext has the next unlock hand over to the front of the queue; with the lock held.
+func (l *writer) handNext() { l.barged = handoffEvery }
+
 // lockInternal takes the lock for the runtime itself: it waits as long as it takes.
 func (l *writer) lockInternal() {
 	if !l.held.CompareAndSwap(false, true) {
@@ -61,7 +73,11 @@ func (l *writer) lockInternal() {
 
 func (l *writer) lockSlow(ctx context.Context, w *waiter) error {
 	l.mu.Lock()
-	l.queue = append(l.queue, w)
+	if w.ahead {
+		l.queue = slices.Insert(l.queue, 0, w)
+	} else {
+		l.queue = append(l.queue, w)
+	}
 	l.waiting.Add(1)
 	l.mu.Unlock()
 	for {
@@ -123,6 +139,13 @@ func (l *writer) unlock() {
 		l.mu.Lock()
 		l.wakeFront()
 		l.mu.Unlock()
+	}
+}
+
+// giveWay unlocks, and lets the front of the queue have the lock before anybody else.
+func (l *writer) giveWay() {
+	if l.waiting.Load() == 0 || !l.handOver() {
+		l.unlock()
 	}
 }
 

@@ -1,0 +1,55 @@
+package sturdy
+
+import (
+	"context"
+	"crypto"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// Wire is how a world reaches objects on other hosts; package rpc has one. It is called
+// outside of turns, from many goroutines. A host is named as in sturdy refs; a token is what
+// the Export of that host has made for this one, as Import has seen it.
+type Wire interface {
+	// Deliver calls what to designates on host, at most once: its error says whether it can
+	// have happened.
+	Deliver(ctx context.Context, host string, to []byte, m caps.Message) (caps.Reply, error)
+	// Describe asks host what to designates and allows.
+	Describe(ctx context.Context, host string, to []byte) (ObjectInfo, error)
+	// Restore asks the host that s names.
+	Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error)
+}
+
+// Connect has the world reach other hosts through w; nil: it reaches none. Whoever connects a
+// world that is connected is refused.
+func (rt *Runtime) Connect(w Wire) error {
+	if w == nil {
+		rt.wire.Store(nil)
+		return nil
+	}
+	if !rt.wire.CompareAndSwap(nil, &w) {
+		return &caps.Error{Op: "connect", Code: caps.ErrOverloaded, Text: "the world is connected already"}
+	}
+	return nil
+}
+
+// wired is the world's Wire.
+func (rt *Runtime) wired(op string, object string) (Wire, error) {
+	if w := rt.wire.Load(); w != nil {
+		return *w, nil
+	}
+	return nil, &caps.Error{Op: op, Object: object, Code: caps.ErrNotDelivered, Text: "it is on another host, and this world is not connected to any; see rpc.Attach"}
+}
+
+// Signer proves that this is the host that Host names: it signs with the host's Ed25519 key.
+// It prints nothing of it. ErrStopped in a world that was opened read-only and has no key.
+func (rt *Runtime) Signer() (crypto.Signer, error) {
+	if rt.key == nil {
+		return nil, noKey("sign")
+	}
+	return rt.key.signer, nil
+}
+
+// World is the world's identity, which copies of it share, and the number of this opening of
+// it, which rises each time.
+func (rt *Runtime) World() (id string, opening uint64) { return rt.worldID, rt.incarnation }
