@@ -167,6 +167,24 @@ func (s SturdyRef) Until(t time.Time) SturdyRef {
 // Attenuate says, and if to is empty, longer than 256 bytes or not Printable.
 func (s SturdyRef) For(to string) SturdyRef { return s.with("for=" + escape(to)) }
 
+// At returns a text that also says where its host may be found: "db.example.org:7070". It
+// takes nothing away, and is a hint: who answers there has to prove that he is the host. A
+// host adds its own address to what it saves; who knows a better one adds that. It is the
+// zero SturdyRef as Attenuate says, and if address is empty, longer than 256 bytes or not
+// Printable.
+func (s SturdyRef) At(address string) SturdyRef { return s.with("at=" + escape(address)) }
+
+// Addresses returns where the host of s may be found, what was added last first.
+func (s SturdyRef) Addresses() (all []string) {
+	for caveat := range s.caveats {
+		if text, ok := strings.CutPrefix(caveat, "at="); ok {
+			all = append(all, unescape(text))
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
+
 // with appends a caveat, unless it is the last one already.
 func (s SturdyRef) with(caveat string) SturdyRef {
 	if s.IsZero() {

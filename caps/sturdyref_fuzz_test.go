@@ -12,7 +12,7 @@ import (
 
 // dumbText is the grammar, as far as a regular expression can say it.
 var dumbText = regexp.MustCompile(`^sturdy://[a-z2-7]{32}/[1-9a-f][0-9a-f]{0,15}` +
-	`((?:/(?:rights=(?:none|r?w?x?s?)|only=[^/=]*|for=[^/=+]*|until=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)){0,16})/[a-z2-7]{32}$`)
+	`((?:/(?:rights=(?:none|r?w?x?s?)|only=[^/=]*|for=[^/=+]*|at=[^/=+]*|until=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)){0,16})/[a-z2-7]{32}$`)
 
 // dumbParse says what ParseSturdyRef should, slowly.
 func dumbParse(text string) bool {
@@ -35,7 +35,7 @@ func dumbParse(text string) bool {
 			if !dumbNames(strings.Split(rest, "+")) {
 				return false
 			}
-		case "for":
+		case "for", "at":
 			raw, _ := url.PathUnescape(rest)
 			if !dumbNames([]string{rest}) || !dumbPrintable(raw) {
 				return false

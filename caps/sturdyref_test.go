@@ -116,7 +116,7 @@ func canonical() []string {
 	return []string{
 		"", "/rights=none", "/rights=s", "/rights=r", "/rights=rwxs", "/rights=wx", "/rights=rw/rights=r",
 		"/rights=r/rights=r", "/only=a/only=a", // who weakens twice
-		"/only=get", "/for=alice", "/for=ian%2C%20the%20intern", "/for=%C3%A9", "/for=" + strings.Repeat("a", 256), "/only=%00", "/only=%2F+%C3%A9+-+.+..+0+A+_+a+aa", "/only=" + strings.Repeat("a", 256),
+		"/only=get", "/for=alice", "/for=ian%2C%20the%20intern", "/for=%C3%A9", "/for=" + strings.Repeat("a", 256), "/at=localhost%3A7070", "/at=%5B%3A%3A1%5D%3A7070/rights=r/at=a", "/only=%00", "/only=%2F+%C3%A9+-+.+..+0+A+_+a+aa", "/only=" + strings.Repeat("a", 256),
 		"/only=" + strings.Repeat("%FF", 256), "/only=" + strings.Join(manyNames(64), "+"),
 		"/until=1970-01-01T00:00:01Z", "/until=2024-02-29T23:59:59Z", "/until=9999-12-31T23:59:59Z",
 		strings.Repeat("/rights=r", 16),

@@ -15,6 +15,7 @@ import (
 //	CAVEAT  rights=LETTERS  those of "rwxs" that hold, in this order, s for Shallow; or "none"
 //	        only=NAME+NAME  1 to 64 names, sorted as written, none twice
 //	        for=TEXT        1 to 256 bytes, written like a name: whom the weaker text is for
+//	        at=ADDRESS      like for: where the host may be found; it takes nothing away
 //	        until=TIME      like 2026-12-01T00:00:00Z: always UTC, whole seconds, after 1970 began
 //	TAG     20 bytes like HOST
 //
@@ -90,8 +91,13 @@ func faultInCaveat(caveat string) string {
 			return "the purpose in a caveat is empty, longer than 256 bytes, not printable or not escaped as it should be"
 		}
 		return ""
+	case "at":
+		if isEscaped(text) && Printable(unescape(text)) {
+			return ""
+		}
+		return "the address in a caveat is empty, longer than 256 bytes, not printable or not escaped as it should be"
 	}
-	return "a caveat is none of rights=, only=, for= and until="
+	return "a caveat is none of rights=, only=, for=, at= and until="
 }
 
 func faultInNames(list string) string {

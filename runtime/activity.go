@@ -14,6 +14,7 @@ const activityNumber = 3
 //	a  due u64, number u64     a letter that waits for its time, see alarm.go
 //	p  thread u64              a thread that has not ended, see thread.go
 //	r  thread u64              a thread that could run if it had a goroutine
+//	h  name of a host          the number, a uvarint, of the peer that stands for it, see peer.go
 //
 // with numbers big-endian, and times in nanoseconds since 1970.
 type activity struct{ Dead int64 } // how many dead letters there are

@@ -223,6 +223,7 @@ func (d *delivery) run(b *mailbox) error {
 		}
 	}
 	t.dropLetter(b.target, d.mail)
+	d.letter.ran = true
 	reply, err := h.receive(t, via, caps.Message{To: to, Method: d.letter.method, Body: d.letter.body, Slots: v.rt.refs(d.letter.slots[1:])})
 	if err != nil {
 		return err
@@ -240,7 +241,7 @@ func (t *ReadTurn) wanted(h *handle, b *mailbox) (inbox, wanted bool) {
 	switch {
 	case err != nil:
 		return false, false
-	case v.kind.def == t.vat.rt.portKind.def:
+	case v.kind.def == t.vat.rt.portKind.def, h.away.Load(), v.kind.def == t.vat.rt.peers.def:
 		return true, true
 	case v.kind.def != t.vat.rt.threads.def:
 		return false, false
@@ -259,8 +260,8 @@ func (t *ReadTurn) receives(h *handle, method string) (held string, err error) {
 		return "waits for " + h.name(), nil
 	case v.kind == t.vat.latentTimer:
 		return "", nil
-	case h.away.Load():
-		return "", sendElsewhere()
+	case h.away.Load() || v.kind.def == t.vat.rt.peers.def:
+		return "waits for " + h.hostName(), nil
 	case v.kind.def == nil:
 		return "unknown kind " + v.kind.name, nil
 	case v.kind.def == t.vat.rt.threads.def && v.kind.def.method(method) == nil:
@@ -348,15 +349,17 @@ func (v *vat) consume(d *delivery, err error) error {
 				return err
 			}
 		}
-		if (d.empty != nil || d.t.r.calls == 0 && !t.hasThen(&d.letter)) && len(d.letter.slots) > 0 {
+		if (d.empty != nil || d.t.r.calls == 0 && !t.hasThen(&d.letter)) && d.letter.from == 0 && len(d.letter.slots) > 0 {
 			if err := t.bury(d.letter, err); err != nil {
 				return err
 			}
 		}
-		if d.mail.sent == nil && !d.letter.wanted && len(d.letter.slots) > 0 {
+		if d.mail.sent == nil && !d.letter.wanted && d.letter.from == 0 && len(d.letter.slots) > 0 {
 			note = func() { v.rt.logBroken(&d.letter, err) }
 		}
-		return t.conclude(&d.letter, d.mail, settled{err: err})
+		l := d.letter
+		l.ran = d.t.r.calls > 0
+		return t.conclude(&l, d.mail, settled{err: err})
 	})
 	if lost == nil && note != nil {
 		note()

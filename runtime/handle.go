@@ -141,6 +141,9 @@ func (h *handle) load() (*version, error) {
 		if seen != nil && v.lsn != seen.lsn {
 			continue // it was loaded, written and evicted again while we read
 		}
+		if v.kind.def == h.vat.rt.foreign.def {
+			h.away.Store(true)
+		}
 		if h.cur.CompareAndSwap(seen, v) {
 			h.vat.cache.add(h, v.size)
 			return v, nil

@@ -88,6 +88,9 @@ func (r *kindRow) info(objects int64) KindInfo {
 
 // Describe describes the object that ref designates. In KindInfo, Objects is not counted.
 func (rt *Runtime) Describe(ctx context.Context, ref caps.Ref) (info ObjectInfo, err error) {
+	if h, a, ok := rt.open(ref); ok && h.vat.rt == rt && h.away.Load() {
+		return h.describeRemote(ctx, a)
+	}
 	err = rt.look(ctx, ref, func(t *ReadTurn, h *handle, a caps.Authority, v *version) error {
 		no := v.row
 		if v.kind.def != nil {

@@ -52,6 +52,8 @@ type mail struct {
 	sent   *sent // nil: it was sent before the world was opened
 
 	target uint64
+	seq    uint64   // letter.seq, or number
+	abroad bool     // another host has accepted it, and has not answered yet; see courier.go
 	size   int      // bytes that its sender is charged
 	row    *element // its newest; nil: it is in the store only
 }
@@ -244,6 +246,10 @@ func (v *vat) loadMail() error {
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
 		ml.target, ml.size, ml.row = target, row.bytes(), nil
+		ml.seq, ml.abroad = number, false // it is brought again, and known there
+		if l, err := parseLetter(number, ml.method, rec); err == nil {
+			ml.seq = cmp.Or(l.seq, number)
+		}
 		m.charge(ml.sender, 1, ml.size)
 		v.addMail(ml)
 		return true

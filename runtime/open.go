@@ -43,9 +43,10 @@ func Open(dir string, ks ...Kind) (*Runtime, error) {
 // Open opens the world.
 func (o Options) Open() (*Runtime, error) {
 	o.defaults()
-	rt := &Runtime{log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind(), portKind: newPortKind(), domains: newDomainKind(), meters: newMeterKind(), foreign: newRemoteKind()}
+	rt := &Runtime{dir: o.Dir, log: o.Log, clock: o.Clock, entropy: o.Random, checked: o.Checked, dirs: newDirectoryKind(), colls: newCollKinds(), grants: newGrantKind(), ledgers: newLedgerKind(), brands: newBrandKinds(), activities: newActivityKind(), promises: newPromiseKind(), timers: newTimerKind(), threads: newThreadKind(), portKind: newPortKind(), domains: newDomainKind(), meters: newMeterKind(), foreign: newRemoteKind(), peers: newPeerKind()}
 	rt.uses.young = map[uint64]use{}
 	rt.awaits.by = map[uint64][]chan *group{}
+	rt.couriers.begin(rt)
 	rt.remotes.by = map[string]weak.Pointer[standIn]{}
 	rt.ports.by = map[uint64]openedPort{}
 	rt.strands.by, rt.strands.quiet.L = map[uint64]*strand{}, &rt.strands.mu
@@ -222,7 +223,7 @@ func (v *vat) foundObject(b *objstore.Batch, n uint64, d *definition) {
 
 // own are the kinds that come with the runtime.
 func (rt *Runtime) own() kinds {
-	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.activities, rt.promises, rt.timers, rt.threads, rt.portKind, rt.domains, rt.meters, rt.foreign, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
+	return kinds{rt.dirs, rt.colls.mapping, rt.colls.list, rt.colls.cell, rt.grants, rt.ledgers, rt.activities, rt.promises, rt.timers, rt.threads, rt.portKind, rt.domains, rt.meters, rt.foreign, rt.peers, rt.brands.sealer, rt.brands.unsealer, rt.brands.box}
 }
 
 // openGates makes the gates; no grant is read.

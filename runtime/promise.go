@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"unsafe"
@@ -187,6 +188,9 @@ func plain(err error) *caps.Error {
 
 // conclude settles the promise of a letter that has been dealt with.
 func (t *WriteTurn) conclude(l *letter, ml *mail, o settled) error {
+	if l.from != 0 {
+		return t.answer(l, o)
+	}
 	if s := ml.sent; s != nil && s.h.work == nil && latentOf(&s.h) != nil {
 		t.rare().concluded = append(t.rare().concluded, concluded{s, o})
 		return nil
@@ -370,11 +374,15 @@ func (t *WriteTurn) readdress(h *handle, ml *mail, to caps.Ref) error {
 		return err
 	}
 	t.dropLetter(h.oid.N, ml)
-	l.slots = append([]objstore.Slot{v.rt.slot(to)}, l.slots[1:]...)
+	l.slots, l.seq = append([]objstore.Slot{v.rt.slot(to)}, l.slots[1:]...), 0
+	if th, _, _ := v.rt.open(to); th.away.Load() { // letters for another host stand in the order in which they were sent there
+		l.seq = v.next
+		v.next++
+	}
 	row := &element{key: v.letterKey(l.to(), l.number), rec: l.record()}
 	t.change(row)
 	v.mail.charge(ml.sender, 1, ml.size)
-	t.rare().sent = append(t.rare().sent, placed{l.to(), ml, row})
+	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: ml, row: row, seq: cmp.Or(l.seq, l.number)})
 	return nil
 }
 

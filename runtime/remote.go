@@ -29,6 +29,7 @@ type remote struct {
 	Object uint64 // its number there
 	Kind   string // its kind there, for people
 	Token  []byte // what opens it there, for this host alone; see token.go
+	At     string // where the host was found when that came from there; empty: it called us
 }
 
 func newRemoteKind() *KindOf[remote] { return Define[remote]("sturdy/remote") }
@@ -156,7 +157,7 @@ func (h *handle) callRemote(ctx context.Context, via caps.Authority, m caps.Mess
 		m.Slots = narrowed(m.Slots, via.Inward())
 	}
 	via.Rights &= mayOf(ctx, rt).of(h)
-	reply, err := w.Deliver(ctx, r.Host, homeToken(r.Token, via), m)
+	reply, err := w.Deliver(ctx, r.Host, r.At, homeToken(r.Token, via), m)
 	if revoked := via.Gate.Alive(nil); revoked != nil { // here, while it was under way
 		return none, h.vat.told(ctx, m.Method, outcome(m.Method, h, whileItRan(revoked)))
 	}

@@ -16,6 +16,7 @@ import (
 
 // Runtime is one host: an open world. Safe for concurrent use.
 type Runtime struct {
+	dir         string
 	log         *slog.Logger
 	clock       func() time.Time
 	entropy     io.Reader
@@ -37,7 +38,9 @@ type Runtime struct {
 	domains     *KindOf[domain]
 	meters      *KindOf[meter]
 	foreign     *KindOf[remote]
+	peers       *KindOf[peer]
 	remotes     remotes
+	couriers    couriers
 	wire        atomic.Pointer[Wire] // nil: it reaches no other host
 	ports       ports
 	ledger      *handle // the object that lists the grants
@@ -209,6 +212,7 @@ func (rt *Runtime) Close() error {
 		v.w.unlock()    // no write turn begins from here on
 		close(v.ending) // a program of a thread may wait for what will not come
 		rt.closeThreads()
+		rt.couriers.end()
 		close(v.closing)
 		<-v.retired
 		<-v.flushed

@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,10 +111,10 @@ func (t *WriteTurn) enqueue(l letter) *sent {
 	v, s := t.r.vat, &sent{}
 	v.makeLatent(s, l.number)
 	s.element = element{key: v.letterKey(l.to(), l.number), rec: l.record()}
-	s.mail = mail{number: l.number, method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
+	s.mail = mail{number: l.number, seq: cmp.Or(l.seq, l.number), method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
 	t.add(&s.element)
 	v.mail.charge(l.sender, 1, s.mail.size)
-	t.rare().sent = append(t.rare().sent, placed{l.to(), &s.mail, &s.element})
+	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: &s.mail, row: &s.element})
 	return s
 }
 
@@ -122,6 +123,7 @@ type placed struct {
 	target uint64
 	mail   *mail
 	row    *element
+	seq    uint64 // of a letter that goes elsewhere; 0: as it was
 }
 
 // row is the row of a letter as this turn sees it; nil: it is in the store only.
@@ -176,8 +178,6 @@ func (t *WriteTurn) sendable(m caps.Message) error {
 	switch {
 	case !ok || h.vat != t.r.vat:
 		return &caps.Error{Code: caps.ErrWouldBlock, Text: m.To.String() + " is not of this world, and there is no way to it"}
-	case h.away.Load():
-		return sendElsewhere()
 	case a.Deep:
 		return &caps.Error{Code: caps.ErrNoRight, Text: "a reference that only reads, " + m.To.String() + ", cannot be sent to"}
 	case len(m.Body) > maxMessage || len(m.Slots) > maxSlots:
@@ -192,11 +192,6 @@ func (t *WriteTurn) sendable(m caps.Message) error {
 		}
 	}
 	return nil
-}
-
-// sendElsewhere says what can be done instead.
-func sendElsewhere() error {
-	return &caps.Error{Code: caps.ErrWouldBlock, Text: "it is on another host, to which messages cannot be sent yet; call it outside of turns, from a thread in a Step"}
 }
 
 // sendError says what could not be sent, and to whom.
@@ -249,7 +244,7 @@ func (v *vat) mailed(r *seldom) {
 		p.mail.row = p.row
 	}
 	for _, p := range r.sent {
-		p.mail.target, p.mail.row = p.target, p.row
+		p.mail.target, p.mail.row, p.mail.seq = p.target, p.row, cmp.Or(p.seq, p.mail.seq)
 		v.addMail(p.mail)
 	}
 	for _, n := range r.released {

@@ -119,9 +119,14 @@ func (m *strands) start(rt *Runtime, n uint64, after time.Duration) {
 
 // wakeReceiver lets the thread or the port n look into its mailbox.
 func (rt *Runtime) wakeReceiver(n uint64) {
-	v := rt.vat.handleOf(n).cur.Load()
-	if v != nil && v.kind.def == rt.portKind.def {
+	h := rt.vat.handleOf(n)
+	v := h.cur.Load()
+	switch {
+	case v != nil && v.kind.def == rt.portKind.def:
 		rt.ports.wake(n)
+		return
+	case h.away.Load(), v != nil && v.kind.def == rt.peers.def:
+		rt.couriers.wake(h)
 		return
 	}
 	rt.wakeThread(n)

@@ -41,6 +41,9 @@ func (rt *Runtime) Save(ctx context.Context, ref caps.Ref, terms caps.Terms) (s 
 	}
 	h, _, _ := rt.open(g.Ref)
 	s, err = caps.NewSturdyRef(rt.key.host, h.oid.N, rt.secret(h.oid.N, rt.incarnation))
+	if w := rt.wire.Load(); w != nil && (*w).Address() != "" {
+		s = s.At((*w).Address())
+	}
 	return s, g, err
 }
 

@@ -34,8 +34,8 @@ const (
 	tokenOurs = 1
 	tokenHome = 2
 
-	maxToken = 8 << 10
-	maxPath  = 4 << 10
+	maxToken = 4 << 10
+	maxPath  = 1 << 10 // 16 membranes are less than 200 bytes
 	maxKind  = 256
 )
 
@@ -52,7 +52,7 @@ func (rt *Runtime) Export(ctx context.Context, ref caps.Ref, host string) ([]byt
 	if rt.key == nil {
 		return nil, noKey("export")
 	}
-	if a.Gate == nil && h.away.Load() { // through a grant of ours it must come by here
+	if a.Gate == nil && h.away.Load() {
 		if r, err := h.remote(); err != nil {
 			return nil, err
 		} else if r != nil && r.Host == host {
@@ -62,12 +62,26 @@ func (rt *Runtime) Export(ctx context.Context, ref caps.Ref, host string) ([]byt
 	if err := rt.settleForExport(ctx, h, ref); err != nil {
 		return nil, err
 	}
+	return rt.tokenOf(ref, host), nil
+}
+
+// tokenOf is the token, for host, of a Ref to an object that is durable.
+func (rt *Runtime) tokenOf(ref caps.Ref, host string) []byte {
+	h, a, ok := rt.open(ref)
+	if !ok || rt.key == nil {
+		return nil
+	}
+	if a.Gate == nil && h.away.Load() { // through a grant of ours it must come by here
+		if r, err := h.remote(); err == nil && r != nil && r.Host == host {
+			return homeToken(r.Token, a)
+		}
+	}
 	kind := ""
 	if v := h.cur.Load(); v != nil {
 		kind = v.kind.name
 	}
 	t := token{object: h.oid.N, lineage: rt.lineages.Load().Current, rights: storedRights(a), path: a.Gate.Path(), kind: kind}
-	return t.append(rt.key.tag(rt.worldID, host, &t)), nil
+	return t.append(rt.key.tag(rt.worldID, host, &t))
 }
 
 // settleForExport makes h an object, and waits until all that was committed is durable: what
@@ -84,14 +98,15 @@ func (rt *Runtime) settleForExport(ctx context.Context, h *handle, ref caps.Ref)
 	return rt.vat.catchUp(ctx, "export")
 }
 
-// Import makes a Ref of a token that host has sent. One of another object of that host, or of
-// ours that comes home. ErrNoRight says that it proves nothing.
-func (rt *Runtime) Import(text []byte, host string) (caps.Ref, error) {
-	if len(text) == 0 {
+// Import makes a Ref of a token that host has sent: of an object of that host, or of one of
+// ours that comes home. at is where that host was found, or empty. ErrNoRight says that the
+// token proves nothing.
+func (rt *Runtime) Import(text []byte, host, at string) (caps.Ref, error) {
+	switch {
+	case len(text) == 0:
 		return caps.Ref{}, nil
-	}
-	if text[0] == tokenHome {
-		return rt.comeHome(text, host)
+	case text[0] == tokenHome:
+		return rt.ImportOwn(text, host)
 	}
 	t, err := parseToken(text)
 	if err != nil {
@@ -102,12 +117,12 @@ func (rt *Runtime) Import(text []byte, host string) (caps.Ref, error) {
 		kind = ""
 	}
 	a := authorityOf(t.rights)
-	return rt.ref(rt.standInFor(remote{Host: host, Object: t.object, Kind: kind, Token: text}), a), nil
+	return rt.ref(rt.standInFor(remote{Host: host, Object: t.object, Kind: kind, Token: text, At: at}), a), nil
 }
 
-// comeHome is the object of ours that a home token stands for.
-func (rt *Runtime) comeHome(text []byte, host string) (none caps.Ref, err error) {
-	if len(text) < 2 || rt.key == nil {
+// ImportOwn is Import for what must be an object of ours, as what is called must.
+func (rt *Runtime) ImportOwn(text []byte, host string) (none caps.Ref, err error) {
+	if len(text) < 2 || text[0] != tokenHome || rt.key == nil {
 		return none, badToken()
 	}
 	t, err := parseToken(text[2:])

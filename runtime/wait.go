@@ -264,8 +264,10 @@ func (t *WriteTurn) mayReach(h *handle, a caps.Authority, l *letter) error {
 // refuse makes a dead letter of one that a thread would have received.
 func (t *WriteTurn) refuse(l *letter, ml *mail, failure error) error {
 	failure = outcome(l.method, t.r.vat.handleOf(ml.target), failure)
-	if err := t.bury(*l, failure); err != nil {
-		return err
+	if l.from == 0 { // else it is for who sent it to keep it
+		if err := t.bury(*l, failure); err != nil {
+			return err
+		}
 	}
 	return t.conclude(l, ml, settled{err: failure})
 }

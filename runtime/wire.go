@@ -3,6 +3,7 @@ package sturdy
 import (
 	"context"
 	"crypto"
+	"log/slog"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -12,12 +13,17 @@ import (
 // the Export of that host has made for this one, as Import has seen it.
 type Wire interface {
 	// Deliver calls what to designates on host, at most once: its error says whether it can
-	// have happened.
-	Deliver(ctx context.Context, host string, to []byte, m caps.Message) (caps.Reply, error)
-	// Describe asks host what to designates and allows.
-	Describe(ctx context.Context, host string, to []byte) (ObjectInfo, error)
+	// have happened. at is where host was found when to came from there, or empty.
+	Deliver(ctx context.Context, host, at string, to []byte, m caps.Message) (caps.Reply, error)
+	// Describe asks host what to designates and allows; see [ObjectInfo.Encode].
+	Describe(ctx context.Context, host, at string, to []byte) (ObjectInfo, error)
+	// Send brings host letters, and returns its answer: what [Runtime.Accept] there returned.
+	Send(ctx context.Context, host, at string, letters []byte) ([]byte, error)
 	// Restore asks the host that s names.
 	Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error)
+	// Address is where others find this host, which Save writes into sturdy refs; empty:
+	// they do not.
+	Address() string
 }
 
 // Connect has the world reach other hosts through w; nil: it reaches none. Whoever connects a
@@ -30,6 +36,7 @@ func (rt *Runtime) Connect(w Wire) error {
 	if !rt.wire.CompareAndSwap(nil, &w) {
 		return &caps.Error{Op: "connect", Code: caps.ErrOverloaded, Text: "the world is connected already"}
 	}
+	rt.couriers.kick("")
 	return nil
 }
 
@@ -50,6 +57,8 @@ func (rt *Runtime) Signer() (crypto.Signer, error) {
 	return rt.key.signer, nil
 }
 
-// World is the world's identity, which copies of it share, and the number of this opening of
-// it, which rises each time.
-func (rt *Runtime) World() (id string, opening uint64) { return rt.worldID, rt.incarnation }
+// Dir is the world's directory; empty for one in memory.
+func (rt *Runtime) Dir() string { return rt.dir }
+
+// Log is where the world logs to.
+func (rt *Runtime) Log() *slog.Logger { return rt.log }

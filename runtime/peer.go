@@ -1,0 +1,372 @@
+package sturdy
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"maps"
+	"reflect"
+	"slices"
+	"unsafe"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
+)
+
+// peer is the state of the object that stands for another host with which letters are
+// exchanged. What is answered to that host waits in the peer's mailbox; what comes from it is
+// charged to the peer until it is delivered.
+type peer struct {
+	Host string
+	At   string // where it was found last; empty: it called us
+	// Marks is the place in each channel of what came last, by the lineage of the other
+	// host's world: a world that was copied begins a new channel.
+	Marks map[uint64]uint64
+}
+
+func newPeerKind() *KindOf[peer] { return Define[peer]("sturdy/peer") }
+
+const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
+
+// A batch of letters is
+//
+//	1            the version
+//	lineage      of the world that they are from: its channel
+//	letters      each: place in the channel, number, mailbox, kind, then
+//	  a message  0; the token of its target; method; body; how many references, their tokens
+//	  an answer  1; "ran" or "not run"; body; how many references, their tokens
+//
+// where numbers are uvarints, and texts have their length in front. Number and mailbox of an
+// answer are those of the message. Behind a number 0 nothing follows: that letter was given up
+// before it left, and only its place is told. The answer to a batch is how many letters were accepted, from the first;
+// those behind them are to be brought again later.
+const (
+	batchVersion = 1
+	ranText      = "ran"
+	notRunText   = "not run"
+	isMessage    = 0
+	isAnswer     = 1
+)
+
+// pack writes a batch.
+func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
+	rt := c.rt
+	b := binary.AppendUvarint([]byte{batchVersion}, rt.lineages.Load().Current)
+	err := rt.View(ctx, func(t *ReadTurn) error {
+		for i := range ps {
+			p := &ps[i]
+			l := &p.letter
+			if p.failed == nil && !l.answers() {
+				p.failed = t.mayLeave(l)
+			}
+			if p.failed != nil { // its place stays, so that the count of the answer is right
+				b = binary.AppendUvarint(binary.AppendUvarint(b, p.seq), 0)
+				continue
+			}
+			b = t.packOne(b, p, c.host)
+		}
+		return nil
+	})
+	return b, err
+}
+
+// mayLeave reports why a letter must not be sent any more: what it goes through has been
+// revoked.
+func (t *ReadTurn) mayLeave(l *letter) error {
+	h, via, _ := t.vat.rt.open(t.vat.rt.refOf(l.slots[0]))
+	if via.Gate != nil {
+		if err := via.Gate.Check(l.method, nil); err != nil {
+			return outcome(l.method, h, err)
+		}
+	}
+	return nil
+}
+
+// packOne appends one letter.
+func (t *ReadTurn) packOne(b []byte, p *parcel, host string) []byte {
+	rt, l := t.vat.rt, &p.letter
+	refs := rt.refs(l.slots)
+	args := refs[1:]
+	if l.answers() {
+		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), l.theirs), l.box)
+		b = appendText(append(b, isAnswer), l.method)
+	} else {
+		h, via, _ := rt.open(refs[0])
+		if via.Narrows() {
+			args = narrowed(args, via.Inward())
+		}
+		if l.ceiling != 0 {
+			m, err := t.mayAt(t.vat.handleOf(l.ceiling))
+			if via.Rights &= m.of(h); err != nil {
+				via.Rights = 0
+			}
+		}
+		to, _ := h.remote()
+		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), l.number), h.oid.N)
+		b = appendText(append(b, isMessage), string(homeToken(to.Token, via)))
+		b = appendText(b, l.method)
+	}
+	b = appendText(b, string(l.body))
+	b = binary.AppendUvarint(b, uint64(len(args)))
+	for _, r := range args {
+		b = appendText(b, string(rt.tokenOf(r, host)))
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// arrival is one letter of a batch, before anybody has looked what it means.
+type arrival struct {
+	seq         uint64
+	number, box uint64 // where it waits at the other host, or what is answered waits here
+	answer, ran bool
+	to          caps.Ref
+	method      string
+	body        []byte
+	args        []caps.Ref
+	refused     error // its target or its references prove nothing
+}
+
+// Accept takes the letters that host has sent with Wire.Send, and returns the answer to it when
+// that is durable. at is where host was found, or empty. An error says that the batch does not
+// decode, or that nothing of it was accepted.
+func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([]byte, error) {
+	lineage, all, err := rt.unpack(host, at, batch)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	err = rt.update(ctx, "accept", func(t *WriteTurn) error {
+		p, h, err := t.peerOf(host, at)
+		if err != nil {
+			return err
+		}
+		marks := maps.Clone(p.Marks) // copied, as a map of a state is its object's own
+		if marks == nil {
+			marks = map[uint64]uint64{}
+		}
+		for n = 0; n < len(all); n++ {
+			a := &all[n]
+			if a.seq <= marks[lineage] {
+				continue
+			}
+			if t.r.vat.mail.accounts[h.oid.N].full() && !a.answer {
+				break
+			}
+			if err := t.acceptOne(h, host, a); err != nil {
+				return err
+			}
+			marks[lineage] = a.seq
+		}
+		if len(marks) > maxMarks {
+			delete(marks, slices.Min(slices.Collect(maps.Keys(marks))))
+		}
+		p.Marks = marks
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return binary.AppendUvarint(nil, uint64(n)), nil
+}
+
+// acceptOne makes of an arrival what it is for.
+func (t *WriteTurn) acceptOne(from *handle, host string, a *arrival) error {
+	switch {
+	case a.number == 0: // of what was not to be sent any more
+		return nil
+	case a.answer:
+		return t.takeAnswer(host, a)
+	}
+	l := letter{from: from.oid.N, theirs: a.number, box: a.box, method: a.method}
+	err := a.refused
+	if err == nil {
+		err = t.sendable(caps.Message{To: a.to, Method: a.method, Body: a.body, Slots: a.args})
+	}
+	if err != nil {
+		return t.answer(&l, settled{err: outcome(a.method, nil, err)})
+	}
+	v := t.r.vat
+	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, from.oid.N, t.Now().UnixNano(), a.body
+	v.next++
+	l.slots = v.rt.slots([]objstore.Slot{v.rt.slot(a.to)}, a.args)
+	t.enqueue(l)
+	return nil
+}
+
+// answer sends the outcome of a letter that came from another host back to it.
+func (t *WriteTurn) answer(l *letter, o settled) error {
+	body, slots, err := o.message()
+	if err != nil {
+		return err
+	}
+	for _, r := range slots {
+		if err := t.storable(r); err != nil {
+			return err
+		}
+	}
+	v := t.r.vat
+	ran := ranText
+	if o.err != nil && !l.ran {
+		ran = notRunText
+	}
+	to := v.handleOf(l.from)
+	if _, err := t.r.stateOf(to, v.rt.peers.def); err != nil {
+		return err
+	}
+	a := letter{number: v.next, theirs: l.theirs, box: l.box, opening: v.rt.incarnation, at: t.Now().UnixNano(), method: ran, body: body}
+	v.next++
+	a.slots = v.rt.slots([]objstore.Slot{v.rt.slot(v.rt.ref(to, caps.Full()))}, slots)
+	t.enqueue(a)
+	return nil
+}
+
+// takeAnswer ends the letter that an answer is for, if it waits for one from that host.
+func (t *WriteTurn) takeAnswer(host string, a *arrival) error {
+	v := t.r.vat
+	b := v.mail.boxes[a.box]
+	if b == nil {
+		return nil
+	}
+	i, ok := b.find(a.number)
+	if h := v.handleOf(a.box); !ok || b.mails[i].number != a.number || !h.standsAt(host) {
+		return nil
+	}
+	ml := b.mails[i]
+	rec, err := t.rowOf(ml)
+	if err != nil {
+		return err
+	}
+	l, err := parseLetter(ml.number, ml.method, rec)
+	if err != nil {
+		return err
+	}
+	o, err := a.outcome()
+	if err != nil {
+		o = settled{err: err}
+	}
+	_, via, _ := v.rt.open(v.rt.refOf(l.slots[0]))
+	t.dropLetter(a.box, ml)
+	if o.err != nil && !a.ran {
+		return t.giveUp(&l, ml, o.err)
+	}
+	l.ran = true
+	for _, r := range o.reply.Slots {
+		if err := t.storable(r); err != nil {
+			return err
+		}
+	}
+	return t.conclude(&l, ml, o.as(via))
+}
+
+// standsAt reports whether h is a stand-in for an object of that host.
+func (h *handle) standsAt(host string) bool {
+	r, err := h.remote()
+	return err == nil && r != nil && r.Host == host
+}
+
+// outcome is what an answer says: the inverse of message.
+func (a *arrival) outcome() (settled, error) {
+	if a.refused != nil {
+		return settled{err: a.refused}, nil
+	}
+	if body, ok := bytes.CutPrefix(a.body, []byte("\x81\xa5Value")); ok {
+		return settled{reply: caps.Reply{Body: body, Slots: a.args}}, nil
+	}
+	if len(a.body) == 1 && a.body[0] == 0x80 {
+		return settled{}, nil
+	}
+	var e caps.Error
+	codec, err := caps.CodecFor(reflect.TypeFor[caps.Error]())
+	body, ok := bytes.CutPrefix(a.body, []byte("\x81\xa3Err"))
+	if err == nil && !ok {
+		err = &caps.Error{Op: "send", Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
+	}
+	if err == nil {
+		err = codec.Decode(unsafe.Pointer(&e), body, nil)
+	}
+	return settled{err: &e}, err
+}
+
+// unpack reads a batch of host. What is wrong with one letter is that letter's refusal; what
+// cannot be read is an error.
+func (rt *Runtime) unpack(host, at string, batch []byte) (lineage uint64, all []arrival, err error) {
+	bad := &caps.Error{Op: "accept", Object: host, Code: caps.ErrBadArgument, Text: "a batch of letters from the other host does not decode"}
+	p := letterParser{rest: batch}
+	if p.uvarint() != batchVersion {
+		return 0, nil, bad
+	}
+	lineage = p.uvarint()
+	for len(p.rest) > 0 && !p.bad {
+		a := arrival{seq: p.uvarint(), number: p.uvarint()}
+		if a.number != 0 {
+			rt.unpackOne(&p, &a, host, at)
+		}
+		if all = append(all, a); len(all) > maxParcels {
+			return 0, nil, bad
+		}
+	}
+	if p.bad {
+		return 0, nil, bad
+	}
+	return lineage, all, nil
+}
+
+func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
+	a.box = p.uvarint()
+	switch p.uvarint() {
+	case isAnswer:
+		a.answer, a.ran = true, p.str(ranText) == ranText
+	case isMessage:
+		to := p.str("")
+		a.method = p.str("")
+		a.to, a.refused = rt.ImportOwn([]byte(to), host)
+	default:
+		p.bad = true
+	}
+	a.body = []byte(p.str(""))
+	n := p.uvarint()
+	if n > maxSlots || n > uint64(len(p.rest)) {
+		p.bad = true
+	}
+	for ; n > 0 && !p.bad; n-- {
+		token := p.str("")
+		if p.bad {
+			return
+		}
+		r, err := rt.Import([]byte(token), host, at)
+		if a.refused == nil {
+			a.refused = err
+		}
+		a.args = append(a.args, r)
+	}
+}
+
+// peerOf is the peer that stands for host, which is made when it is first asked for.
+func (t *WriteTurn) peerOf(host, at string) (*peer, *handle, error) {
+	v := t.r.vat
+	elem := "h" + host
+	var h *handle
+	if rec, ok := t.r.element(v.rt.activity, elem); ok {
+		n, size := binary.Uvarint(rec.Body)
+		if size <= 0 {
+			return nil, nil, &caps.Error{Op: "accept", Object: host, Code: caps.ErrDamaged, Text: "damaged: what says which object stands for a host"}
+		}
+		h = v.handleOf(n)
+	} else {
+		h, _, _ = v.rt.open(v.rt.peers.New(t, peer{Host: host, At: at}))
+		t.change(&element{key: objstore.ElementKey(v.activityOID(), elem), rec: objstore.Record{Body: binary.AppendUvarint(nil, h.oid.N)}, kind: v.activityKind})
+	}
+	s, err := t.ownOf(h, v.rt.peers.def)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := (*peer)(s)
+	if at != "" {
+		p.At = at
+	}
+	return p, h, nil
+}
