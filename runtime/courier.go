@@ -65,6 +65,11 @@ func (cs *couriers) wake(h *handle) {
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	cs.hire(h.oid.N, host, at)
+}
+
+// hire has the courier of host look into the mailbox n; with mu held.
+func (cs *couriers) hire(n uint64, host, at string) {
 	if cs.ctx.Err() != nil {
 		return
 	}
@@ -74,7 +79,7 @@ func (cs *couriers) wake(h *handle) {
 		cs.by[host] = c
 		cs.running.Go(c.main)
 	}
-	c.targets[h.oid.N] = at
+	c.targets[n] = at
 	cs.rt.vat.wake(c.news)
 }
 
@@ -218,6 +223,13 @@ func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err 
 	rows := make([]*element, 0, maxParcels)
 	cs.mu.Lock()
 	v.w.lockInternal()
+	// All mailboxes for this host have to be known: what stands in another must not overtake.
+	for n := range v.mail.strays {
+		if host, at := v.handleOf(n).hostAt(); host != "" {
+			cs.hire(n, host, at)
+		}
+		delete(v.mail.strays, n)
+	}
 	for n, at := range c.targets {
 		b := v.mail.boxes[n]
 		if b == nil {

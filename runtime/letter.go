@@ -39,6 +39,9 @@ type letter struct {
 // answers reports whether l is the outcome of a letter of another host.
 func (l *letter) answers() bool { return l.theirs != 0 && l.from == 0 }
 
+// away reports whether l is for another host.
+func (l *letter) away() bool { return l.answers() || l.slots[0].Rights&awayBit != 0 }
+
 // to is the object that the letter is for.
 func (l *letter) to() uint64 { return l.slots[0].OID.N }
 

@@ -30,6 +30,7 @@ type mailroom struct {
 	told     []*sent             // latent promises that were settled since toldCut
 	flown    []*sent             // those before: the last group that was taken has them
 	toldCut  uint64              // what cut was then
+	strays   map[uint64]bool     // mailboxes for other hosts that no courier knows of yet
 	fresh    int                 // letters that were sent since the postman began its last round
 	losses   uint64              // how often a rollback has taken letters and outcomes back
 	attempt  delivery            // the postman's
@@ -52,6 +53,7 @@ type mail struct {
 	sent   *sent // nil: it was sent before the world was opened
 
 	target uint64
+	away   bool     // it is for another host
 	seq    uint64   // letter.seq, or number
 	abroad bool     // another host has accepted it, and has not answered yet; see courier.go
 	size   int      // bytes that its sender is charged
@@ -135,6 +137,9 @@ func (v *vat) addMail(ml *mail) {
 	if b == nil {
 		b = &mailbox{target: ml.target}
 		m.boxes[ml.target] = b
+		if ml.away {
+			m.strays[ml.target] = true
+		}
 		m.ready = append(m.ready, b)
 	}
 	if b.inbox && b.held != "" { // it may be what the target waits for
@@ -215,6 +220,7 @@ func (v *vat) loadMail() error {
 	}
 	m.full.Store(false)
 	m.boxes, m.accounts, m.ready = map[uint64]*mailbox{}, map[uint64]account{}, nil
+	m.strays = map[uint64]bool{}
 	s := v.store.Snapshot()
 	defer s.Release()
 	first, _ := objstore.ElementRange(v.activityOID())
@@ -246,9 +252,9 @@ func (v *vat) loadMail() error {
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
 		ml.target, ml.size, ml.row = target, row.bytes(), nil
-		ml.seq, ml.abroad = number, false // it is brought again, and known there
+		ml.seq, ml.abroad, ml.away = number, false, false // it is brought again, and known there
 		if l, err := parseLetter(number, ml.method, rec); err == nil {
-			ml.seq = cmp.Or(l.seq, number)
+			ml.seq, ml.away = cmp.Or(l.seq, number), l.away()
 		}
 		m.charge(ml.sender, 1, ml.size)
 		v.addMail(ml)

@@ -80,12 +80,12 @@ func TestALoopSaysInWhichRoundItIsAfterARestart(t *testing.T) {
 		})
 	})
 	w := runtimetest.Open(t, kind)
-	k, th := runTask(t, w, kind, sturdy.Domain{})
+	k, _ := runTask(t, w, kind, sturdy.Domain{})
 	w.Advance(90 * time.Minute)
 	wantTaskLog(t, k, "0", "1")
 	must(t, w.Sync(t.Context()))
 	w.Crash()
-	k, th = foundTask(t, w)
+	k, th := foundTask(t, w)
 	w.Advance(10 * time.Hour)
 	must(t, th.Wait(t.Context()))
 	wantTaskLog(t, k, "0", "1", "2", "3")
@@ -104,7 +104,7 @@ func TestStepsWithNamesThatAreNoTextAreListedAndForgotten(t *testing.T) {
 		})
 	})
 	w := runtimetest.Open(t, kind)
-	k, th := runTask(t, w, kind, sturdy.Domain{})
+	_, th := runTask(t, w, kind, sturdy.Domain{})
 	steps := func() (n int) {
 		t.Helper()
 		seen := map[string]bool{}
@@ -121,7 +121,7 @@ func TestStepsWithNamesThatAreNoTextAreListedAndForgotten(t *testing.T) {
 	w.Advance(30 * time.Minute)
 	must(t, w.Sync(t.Context()))
 	w.Crash()
-	k, th = foundTask(t, w)
+	k, th := foundTask(t, w)
 	w.Advance(2 * time.Hour)
 	must(t, th.Wait(t.Context()))
 	if n := steps(); n != 1 {

@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"maps"
@@ -74,6 +75,9 @@ func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
 // revoked.
 func (t *ReadTurn) mayLeave(l *letter) error {
 	h, via, _ := t.vat.rt.open(t.vat.rt.refOf(l.slots[0]))
+	if r, err := h.remote(); err != nil || r == nil {
+		return cmp.Or(err, error(&caps.Error{Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: " + h.name() + " should stand for an object on another host"}))
+	}
 	if via.Gate != nil {
 		if err := via.Gate.Check(l.method, nil); err != nil {
 			return outcome(l.method, h, err)

@@ -382,7 +382,7 @@ func (t *WriteTurn) readdress(h *handle, ml *mail, to caps.Ref) error {
 	row := &element{key: v.letterKey(l.to(), l.number), rec: l.record()}
 	t.change(row)
 	v.mail.charge(ml.sender, 1, ml.size)
-	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: ml, row: row, seq: cmp.Or(l.seq, l.number)})
+	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: ml, row: row, seq: cmp.Or(l.seq, l.number), away: l.away()})
 	return nil
 }
 

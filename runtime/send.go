@@ -114,7 +114,7 @@ func (t *WriteTurn) enqueue(l letter) *sent {
 	s.mail = mail{number: l.number, seq: cmp.Or(l.seq, l.number), method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
 	t.add(&s.element)
 	v.mail.charge(l.sender, 1, s.mail.size)
-	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: &s.mail, row: &s.element})
+	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: &s.mail, row: &s.element, away: l.away()})
 	return s
 }
 
@@ -124,6 +124,7 @@ type placed struct {
 	mail   *mail
 	row    *element
 	seq    uint64 // of a letter that goes elsewhere; 0: as it was
+	away   bool   // of one that was sent
 }
 
 // row is the row of a letter as this turn sees it; nil: it is in the store only.
@@ -245,6 +246,7 @@ func (v *vat) mailed(r *seldom) {
 	}
 	for _, p := range r.sent {
 		p.mail.target, p.mail.row, p.mail.seq = p.target, p.row, cmp.Or(p.seq, p.mail.seq)
+		p.mail.away = p.away
 		v.addMail(p.mail)
 	}
 	for _, n := range r.released {

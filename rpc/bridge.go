@@ -1,0 +1,172 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sturdyrt/sturdy/caps"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// This file is where Refs become tokens and tokens Refs, and nowhere else.
+
+// Deliver implements sturdy.Wire.
+func (n *Node) Deliver(ctx context.Context, host, at string, to []byte, m caps.Message) (caps.Reply, error) {
+	q := request{op: opCall, target: to, method: m.Method, body: m.Body}
+	for _, r := range m.Slots {
+		token, err := n.rt.Export(ctx, r, host)
+		if err != nil {
+			return caps.Reply{}, err
+		}
+		q.slots = append(q.slots, token)
+	}
+	r, at, err := n.call(ctx, host, []string{at}, q)
+	if err != nil {
+		return caps.Reply{}, named(err, m.Method, host)
+	}
+	reply := caps.Reply{Body: r.body}
+	reply.Slots, err = n.refs(r.slots, host, at)
+	return reply, err
+}
+
+// call asks host. A link that breaks before anything was sent over it is worth a second try: the
+// host may have been restarted.
+func (n *Node) call(ctx context.Context, host string, at []string, q request) (r response, found string, err error) {
+	for range 2 {
+		var l *link
+		if l, err = n.reach(ctx, host, at); err != nil {
+			return r, "", err
+		}
+		r, err = l.call(ctx, q)
+		if err == nil || !errors.Is(err, caps.ErrNotDelivered) || l.err() == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	for _, found = range at { // where it is found is where the Ref came from, if it says so
+		if found != "" {
+			break
+		}
+	}
+	return r, found, err
+}
+
+func (n *Node) refs(tokens [][]byte, host, at string) (refs []caps.Ref, err error) {
+	for _, token := range tokens {
+		r, err := n.rt.Import(token, host, at)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
+}
+
+// Describe implements sturdy.Wire.
+func (n *Node) Describe(ctx context.Context, host, at string, to []byte) (sturdy.ObjectInfo, error) {
+	r, _, err := n.call(ctx, host, []string{at}, request{op: opDescribe, target: to})
+	if err != nil {
+		return sturdy.ObjectInfo{}, named(err, "describe", host)
+	}
+	return sturdy.DecodeInfo(r.body)
+}
+
+// Send implements sturdy.Wire.
+func (n *Node) Send(ctx context.Context, host, at string, letters []byte) ([]byte, error) {
+	r, _, err := n.call(ctx, host, []string{at}, request{op: opSend, body: letters})
+	return r.body, err
+}
+
+// Restore implements sturdy.Wire.
+func (n *Node) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
+	at := s.Addresses()
+	r, found, err := n.call(ctx, s.Host(), at, request{op: opRestore, body: []byte(s.Reveal())})
+	if err != nil {
+		return caps.Ref{}, named(err, "restore", s.Host())
+	}
+	if len(r.slots) != 1 {
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrBadResult, Text: fmt.Sprintf("host %s answered with %d references where one was asked for", s.Host(), len(r.slots))}
+	}
+	return n.rt.Import(r.slots[0], s.Host(), found)
+}
+
+// guest is who is at the other end of a link.
+type guest struct {
+	n     *Node
+	owner bool   // he came through the socket
+	at    string // where he was found; empty: he came to us
+}
+
+// serve is a handler.
+func (g guest) serve(ctx context.Context, l *link, q request) (response, error) {
+	rt := g.n.rt
+	switch q.op {
+	case opCall:
+		return g.deliver(ctx, l, q)
+	case opRestore:
+		s, err := caps.ParseSturdyRef(string(q.body))
+		if err != nil {
+			return response{}, err
+		}
+		if s.Host() != rt.Host() {
+			return response{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: "the sturdy ref is of another host; ask that one"}
+		}
+		ref, err := rt.Restore(ctx, s)
+		if err != nil {
+			return response{}, err
+		}
+		return g.hand(ctx, l, ref)
+	case opSend:
+		answer, err := rt.Accept(ctx, l.peer(), g.at, q.body)
+		return response{body: answer}, err
+	case opDescribe:
+		ref, err := rt.ImportOwn(q.target, l.peer())
+		if err != nil {
+			return response{}, err
+		}
+		info, err := rt.Describe(ctx, ref)
+		if err != nil {
+			return response{}, err
+		}
+		body, err := info.Encode()
+		return response{body: body}, err
+	case opRoot:
+		if !g.owner {
+			return response{}, &caps.Error{Op: "root", Code: caps.ErrNoRight, Text: "the root is handed out at the socket in the world's directory only; over the network, restore a sturdy ref"}
+		}
+		return g.hand(ctx, l, rt.Root().Ref)
+	}
+	return response{}, &caps.Error{Code: caps.ErrNoMethod, Text: fmt.Sprintf("this host does not know request %d; it may be older than the one that asks", q.op)}
+}
+
+// hand is the answer that consists of one Ref.
+func (g guest) hand(ctx context.Context, l *link, ref caps.Ref) (response, error) {
+	token, err := g.n.rt.Export(ctx, ref, l.peer())
+	return response{slots: [][]byte{token}}, err
+}
+
+// deliver calls what the peer has a token of.
+func (g guest) deliver(ctx context.Context, l *link, q request) (response, error) {
+	rt := g.n.rt
+	to, err := rt.ImportOwn(q.target, l.peer())
+	if err != nil {
+		return response{}, err
+	}
+	m := caps.Message{Method: q.method, Body: q.body}
+	if m.Slots, err = g.n.refs(q.slots, l.peer(), g.at); err != nil {
+		return response{}, err
+	}
+	reply, err := to.Deliver(ctx, m)
+	if err != nil {
+		return response{}, err
+	}
+	r := response{body: reply.Body}
+	for _, ref := range reply.Slots {
+		token, err := rt.Export(ctx, ref, l.peer())
+		if err != nil {
+			return response{}, err
+		}
+		r.slots = append(r.slots, token)
+	}
+	return r, nil
+}

@@ -1,0 +1,190 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// asked is what this side has asked and the peer has not answered.
+type asked struct {
+	last     uint64 // the newest id
+	calls    map[uint64]*pending
+	canceled map[uint64]struct{} // nobody waits for these any more; the peer answers them all the same
+}
+
+// maxCanceled is how many requests, for each that the peer may serve at once, may be canceled
+// and not answered before no new ones are made. An honest peer answers a cancel at once.
+const maxCanceled = 4
+
+// pending is a request that somebody waits for. Whoever takes it out of the table settles it.
+type pending struct {
+	done   chan struct{} // gets one value when it is settled by another than the caller
+	op     op
+	method string
+	r      response
+	err    error
+	kindAt int64 // the offset of its frame's kind
+	end    int64 // the offset of its frame's end
+}
+
+// call asks the peer, and waits for the answer until ctx ends. The error says what has
+// become of the request: caps.ErrNotDelivered and caps.ErrOverloaded, nothing happened;
+// caps.ErrMaybeExecuted, it may have; anything else is the peer's answer.
+func (l *link) call(ctx context.Context, q request) (response, error) {
+	left, err := l.ready(ctx, &q)
+	if err != nil {
+		return response{}, err
+	}
+	p := l.spares.Get().(*pending)
+	defer l.recycle(p)
+	id, refused := l.submit(ctx, p, &q, left)
+	if refused != nil {
+		return response{}, refused
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		if !l.abandon(id, p, ctx.Err()) {
+			<-p.done // the answer was faster
+		}
+	}
+	return p.r, p.err
+}
+
+func (l *link) recycle(p *pending) {
+	p.method, p.r, p.err = "", response{}, nil
+	l.spares.Put(p)
+}
+
+// ready waits for the peer's greeting, and reports the milliseconds that ctx leaves, and what
+// q has that the peer would not take.
+func (l *link) ready(ctx context.Context, q *request) (left uint64, err error) {
+	if !l.greets.Load() {
+		select {
+		case <-l.greeted:
+		case <-l.broken:
+			return 0, outcome(q.op, q.method, false, l.err())
+		case <-ctx.Done():
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, outcome(q.op, q.method, false, err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		rest := time.Until(deadline)
+		if rest <= 0 {
+			return 0, outcome(q.op, q.method, false, context.DeadlineExceeded)
+		}
+		left = uint64((rest + time.Millisecond - 1) / time.Millisecond)
+	}
+	if fault := l.tooLarge(q.size(left), q.slots); fault != nil {
+		return 0, outcome(q.op, q.method, false, fault)
+	}
+	if len(q.target) > maxToken || len(q.method) > maxMethod {
+		return 0, outcome(q.op, q.method, false, fmt.Errorf("a target of %d bytes and a method of %d; at most %d and %d can be sent", len(q.target), len(q.method), maxToken, maxMethod))
+	}
+	return left, nil
+}
+
+// tooLarge is why the peer would not take a message whose fields take size bytes.
+func (l *link) tooLarge(size int, slots [][]byte) error {
+	if size+maxHeader > l.theirs.MessageBytes {
+		return fmt.Errorf("a message of %d bytes; the peer takes %d", size+maxHeader, l.theirs.MessageBytes)
+	}
+	if len(slots) > l.theirs.Slots {
+		return fmt.Errorf("%d capabilities in one message; the peer takes %d", len(slots), l.theirs.Slots)
+	}
+	for _, s := range slots {
+		if len(s) > maxToken {
+			return fmt.Errorf("a capability of %d bytes; at most %d can be sent", len(s), maxToken)
+		}
+	}
+	return nil
+}
+
+// submit queues q as p, and has it written.
+func (l *link) submit(ctx context.Context, p *pending, q *request, left uint64) (id uint64, err error) {
+	size := q.size(left) + maxHeader
+	l.mu.Lock()
+	for l.ended == nil && l.full(size) {
+		if !l.awaitRoom(ctx.Done()) {
+			l.mu.Unlock()
+			return 0, overloaded(q.method, ctx.Err(), "the peer does not read as fast as it is sent to: %v", ctx.Err())
+		}
+	}
+	if l.ended != nil || len(l.asked.canceled) >= maxCanceled*l.lim.Calls {
+		defer l.mu.Unlock()
+		if l.ended != nil {
+			return 0, outcome(q.op, q.method, false, l.ended)
+		}
+		return 0, overloaded(q.method, nil, "the peer has not answered %d canceled requests", len(l.asked.canceled))
+	}
+	l.asked.last++
+	id = l.asked.last
+	p.op, p.method = q.op, q.method
+	p.kindAt = l.out.queued()
+	l.out.buf = appendRequest(l.out.buf, id, q, left)
+	p.end = l.out.queued()
+	p.kindAt += int64(uvarintSize(uint64(1 + uvarintSize(id) + q.size(left))))
+	l.asked.calls[id] = p
+	l.flush(l.out.buffered && len(l.asked.calls) == 1 && p.end-l.out.proven <= promptWrite)
+	return id, nil
+}
+
+// abandon gives up p, because ctx ended, unless it is settled already.
+func (l *link) abandon(id uint64, p *pending, cause error) bool {
+	l.mu.Lock()
+	if l.asked.calls[id] != p {
+		l.mu.Unlock()
+		return false
+	}
+	if !l.withdraw(id, p, cause) {
+		l.asked.canceled[id] = struct{}{}
+		l.out.buf = appendHeader(l.out.buf, kindCancel, id, 0)
+	}
+	l.flush(false)
+	return true
+}
+
+// withdraw takes p out of the table and sets its error. If its frame was not handed to the
+// kernel it never will be: it becomes one that means nothing, which withdraw reports.
+func (l *link) withdraw(id uint64, p *pending, cause error) bool {
+	delete(l.asked.calls, id)
+	unsent := p.end > l.out.taken
+	if unsent {
+		l.out.buf[p.kindAt-l.out.taken] = byte(kindVoid)
+	}
+	p.err = outcome(p.op, p.method, !unsent, cause)
+	return unsent
+}
+
+// answered settles what f answers.
+func (l *link) answered(f *frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.asked.calls[f.id]
+	if p == nil {
+		if _, ok := l.asked.canceled[f.id]; !ok && l.ended == nil {
+			return fmt.Errorf("an answer to request %d, which waits for none", f.id)
+		}
+		delete(l.asked.canceled, f.id)
+		return nil
+	}
+	if p.end > l.out.taken {
+		return fmt.Errorf("an answer to request %d, which was not sent yet", f.id)
+	}
+	if f.kind == kindError && len(f.failure[2]) == 0 {
+		return errors.New("an error without a code")
+	}
+	delete(l.asked.calls, f.id)
+	l.out.proven = max(l.out.proven, p.end)
+	if f.kind == kindError {
+		p.err = f.err()
+	} else {
+		p.r = f.answer()
+	}
+	p.done <- struct{}{}
+	return nil
+}

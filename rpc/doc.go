@@ -1,0 +1,57 @@
+// Package rpc connects worlds: an object on another host is called, stored, attenuated and
+// granted like any other. Attach is the function to begin with; what it returns, a Node, is
+// closed before the world is.
+//
+//	node, err := rpc.Attach(rt, rpc.Options{Listen: "localhost:7070"})
+//	...
+//	defer node.Close()
+//
+// From then on rt.Restore opens sturdy refs of other hosts, and this host's are opened by
+// others. There is nothing else to learn: a Ref does not say where its object is, and a call
+// of it goes there. What differs is what can go wrong (the outcomes below) and that a turn
+// cannot wait: a call to another host is made outside of turns, from Go code or in a
+// Thread's Step.
+//
+// # Hosts
+//
+// A host is its Ed25519 key, the file "key" of its world, and its name a hash of the public
+// one. Connections over TCP are TLS 1.3 with certificates that both sides make of their keys
+// for themselves: nobody needs an authority, and who answers at an address with another key
+// than the sturdy ref names is refused before anything is said to him. Where a host can be
+// found stands in no Ref: Options.Peers names addresses, and a host that has called can be
+// called back over its own connection.
+//
+// A host also listens at the socket "sock" in its world's directory, which only the owner of
+// the directory can open. Whoever comes by there is handed the root, with every right, as the
+// owner of the directory could read all of it anyway.
+//
+// # How a call travels
+//
+//	Say.Call(ctx, seat, "hi")      seat is a Ref to a stand-in, see remote.go of the runtime
+//	(*Node).Deliver                finds the link to the host, or makes one
+//	(*link).call                   a request with the token that seat has there, the method,
+//	                               the argument's bytes and a token for each Ref in it
+//	(*Node).serve                  at the other host: the token becomes a Ref again, which
+//	                               checks authority like any Ref; the answer leaves when what
+//	                               it says is durable
+//
+// A token is made by the host of an object for one other host, and is proof by itself: see
+// token.go of the runtime. So no side keeps a table of what it has given to whom, a
+// reconnection or a restart of either costs a Ref nothing, and what a peer was given it can
+// hand to nobody else but back. A Ref that is passed on to a third host leads through the
+// one that passed it on.
+//
+// # Outcomes
+//
+// A call is made at most once. Its error says which of these is true: nothing happened
+// (caps.ErrNotDelivered: the host could not be reached, the answer to nothing was lost), it is
+// not known (caps.ErrMaybeExecuted: the link broke when the call was on its way), or what the
+// other host says, with the same code as there. Deadlines and cancellation travel; a method
+// that has begun over there runs to its end.
+//
+// # Limits
+//
+// See Limits. Everything that a peer sends is hostile until parsed, and everything that it can
+// make us keep is counted. A peer that breaks the rules, is silent for too long or does not
+// read what it asked for is disconnected, which the Refs that lead there survive.
+package rpc

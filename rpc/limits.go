@@ -1,0 +1,54 @@
+package rpc
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits bound what one peer can make this host hold or wait for. The zero value is the
+// defaults; so is each field that is zero or negative.
+type Limits struct {
+	// Connections is how many peers may be connected at once: 128.
+	Connections int
+	// Handshake is how long a peer may take to prove who it is, and then to greet: 10 s.
+	Handshake time.Duration
+	// MessageBytes is the size of the largest message that is taken from a peer: 4 MiB. Less
+	// than 16 KiB counts as 16 KiB, so that every error fits. Each side tells the other its own.
+	MessageBytes int
+	// Calls is how many requests of one peer are served at once: 1024. The next are answered
+	// with caps.ErrOverloaded.
+	Calls int
+	// BytesInFlight is how many bytes may wait to be written to a peer before calls wait too,
+	// and how many the requests may hold together that are served for it: 16 MiB. Less than
+	// MessageBytes counts as MessageBytes.
+	BytesInFlight int
+	// Idle is how long a peer may be silent, or read nothing of what waits for it, before it
+	// is given up: 60 s. After half of it, it is asked for a sign of life.
+	Idle time.Duration
+	// Slots is how many capabilities one message may carry: 1024.
+	Slots int
+}
+
+// leastMessage is room for the longest error, and for the fixed part of every message.
+const leastMessage = 16 << 10
+
+// Limits of single fields, the same for every host: a sender cuts or refuses what is longer,
+// so that whoever exceeds them breaks the rules.
+const (
+	maxToken  = 4 << 10 // a target or a slot
+	maxMethod = 1 << 10
+	maxName   = 256 // an error's operation, object, code and cause
+	maxText   = 4 << 10
+	maxReason = 1 << 10
+)
+
+func (lim Limits) withDefaults() Limits {
+	lim.Connections = cmp.Or(max(lim.Connections, 0), 128)
+	lim.Handshake = cmp.Or(max(lim.Handshake, 0), 10*time.Second)
+	lim.MessageBytes = max(cmp.Or(max(lim.MessageBytes, 0), 4<<20), leastMessage)
+	lim.Calls = cmp.Or(max(lim.Calls, 0), 1024)
+	lim.BytesInFlight = max(cmp.Or(max(lim.BytesInFlight, 0), 16<<20), lim.MessageBytes)
+	lim.Idle = cmp.Or(max(lim.Idle, 0), 60*time.Second)
+	lim.Slots = cmp.Or(max(lim.Slots, 0), 1024)
+	return lim
+}

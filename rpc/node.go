@@ -1,0 +1,265 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/sturdyrt/sturdy/caps"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// Options say how a world is connected. The zero Options call others over TCP and listen
+// only at the socket in the world's directory.
+type Options struct {
+	// Listen is the TCP address at which other hosts are let in, "localhost:7070"; empty:
+	// at none. With port 0 one is chosen, see Node.Address.
+	Listen string
+	// Public is where others find this host if that is not where it listens: behind a
+	// forwarder, or when Listen names no host. It stands in the sturdy refs that are saved.
+	Public string
+	// Peers is where other hosts are, by the name that stands in their sturdy refs: a TCP
+	// address, or "unix:" and the path of a socket. What stands here is tried first.
+	Peers map[string]string
+	// Limits bound what others can make this host keep. The zero Limits are the defaults.
+	Limits Limits
+}
+
+// Node is the presence of a world on the network. Safe for concurrent use.
+type Node struct {
+	rt      *sturdy.Runtime
+	id      identity
+	o       Options
+	log     *slog.Logger
+	address string
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	doors   []net.Listener
+
+	mu     sync.Mutex
+	closed bool
+	links  map[string]*link    // by host; each can be called over
+	dials  map[string]*dialing // under way, by host
+	guests int                 // connections that others have made
+	all    map[*link]struct{}  // every link, to be closed
+}
+
+// Attach connects rt. Close the Node before the Runtime. A world in memory has no socket.
+func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
+	signer, err := rt.Signer()
+	if err != nil {
+		return nil, err
+	}
+	o.Limits = o.Limits.withDefaults()
+	n := &Node{
+		rt: rt, id: identity{rt.Host(), signer}, o: o, log: rt.Log(),
+		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]struct{}{},
+	}
+	n.o.Peers = maps.Clone(o.Peers)
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	if err := rt.Connect(n); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open begins to listen.
+func (n *Node) open() error {
+	if n.o.Listen != "" {
+		door, err := net.Listen("tcp", n.o.Listen)
+		if err != nil {
+			return &caps.Error{Op: "listen", Code: caps.ErrNotDelivered, Text: err.Error()}
+		}
+		n.address = n.o.Public
+		if n.address == "" {
+			n.address = publicOf(door.Addr())
+		}
+		n.admit(door, secure, false)
+	}
+	if n.rt.Dir() == "" {
+		return nil
+	}
+	door, err := listenSocket(SocketOf(n.rt.Dir()))
+	if err != nil {
+		return &caps.Error{Op: "listen", Code: caps.ErrNotDelivered, Text: err.Error()}
+	}
+	n.admit(door, prove, true)
+	return nil
+}
+
+// publicOf is what can be told to others of where a listener is: nothing, if that is every
+// address of the machine.
+func publicOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
+		return ""
+	}
+	return a.String()
+}
+
+// SocketOf is the address of the socket in a world's directory, as Options.Peers and Root take
+// it.
+func SocketOf(dir string) string { return unixScheme + filepath.Join(dir, "sock") }
+
+const unixScheme = "unix:"
+
+// listenSocket listens at a socket that only its owner can open. Nobody else has the world
+// open, so what is left there is of a process that has ended.
+func listenSocket(address string) (net.Listener, error) {
+	path := strings.TrimPrefix(address, unixScheme)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// A name of its own first: nobody can connect before the mode is right.
+	fresh := path + "~"
+	_ = os.Remove(fresh)
+	door, err := net.Listen("unix", fresh)
+	if err != nil {
+		return nil, err
+	}
+	door.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, path)); err != nil {
+		return nil, errors.Join(err, door.Close(), os.Remove(fresh))
+	}
+	return &localDoor{door, path}, nil
+}
+
+// localDoor is a listener that takes its name away when it is closed.
+type localDoor struct {
+	net.Listener
+	path string
+}
+
+func (s *localDoor) Close() error {
+	return errors.Join(s.Listener.Close(), os.Remove(s.path))
+}
+
+// shake is secure or prove.
+type shake func(ctx context.Context, raw net.Conn, id identity, server bool, want string, lim Limits) (net.Conn, string, error)
+
+// admit lets in who comes to door. Owners are handed the root.
+func (n *Node) admit(door net.Listener, hands shake, owner bool) {
+	n.doors = append(n.doors, door)
+	n.running.Go(func() {
+		for {
+			raw, err := door.Accept()
+			if err != nil {
+				if n.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+					n.log.Error("no more connections are accepted", "at", door.Addr(), "err", err)
+				}
+				return
+			}
+			if !n.enter() {
+				n.log.Warn("a connection was refused: there are as many as may be", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
+				_ = raw.Close()
+				continue
+			}
+			n.running.Go(func() {
+				defer n.leave()
+				n.welcome(raw, hands, owner)
+			})
+		}
+	})
+}
+
+// enter reports whether there is room for one more guest.
+func (n *Node) enter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.guests >= n.o.Limits.Connections {
+		return false
+	}
+	n.guests++
+	return true
+}
+
+func (n *Node) leave() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.guests--
+}
+
+// welcome serves one connection until it ends.
+func (n *Node) welcome(raw net.Conn, hands shake, owner bool) {
+	conn, peer, err := hands(n.ctx, raw, n.id, true, "", n.o.Limits)
+	if err != nil {
+		_ = raw.Close()
+		n.log.Debug("a connection was refused", "from", raw.RemoteAddr(), "err", err)
+		return
+	}
+	g := guest{n, owner, ""}
+	l := n.keep(newLink(conn, peer, g.serve, n.o.Limits, n.log))
+	if l == nil {
+		return
+	}
+	<-l.done()
+	n.drop(l)
+}
+
+// keep makes a link one that can be called over, unless there is one to that host already; nil
+// if the Node is closed.
+func (n *Node) keep(l *link) *link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		l.close(errClosed())
+		return nil
+	}
+	n.all[l] = struct{}{}
+	n.running.Go(func() { n.rt.Reached(l.peer()) })
+	if was := n.links[l.peer()]; was == nil || was.err() != nil {
+		n.links[l.peer()] = l
+	}
+	return l
+}
+
+func (n *Node) drop(l *link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.all, l)
+	if n.links[l.peer()] == l {
+		delete(n.links, l.peer())
+	}
+}
+
+// Address is where others find this host; empty if they do not.
+func (n *Node) Address() string { return n.address }
+
+// Close ends all connections. Calls under way fail, and Refs to objects on other hosts answer
+// ErrNotDelivered until the world is attached again. What others have begun here ends first.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	links := maps.Clone(n.all)
+	n.mu.Unlock()
+	n.stop()
+	_ = n.rt.Connect(nil)
+	var errs []error
+	for _, d := range n.doors {
+		errs = append(errs, d.Close())
+	}
+	for l := range links {
+		l.close(errClosed())
+	}
+	n.running.Wait()
+	return errors.Join(errs...)
+}
+
+func errClosed() error {
+	return &caps.Error{Code: caps.ErrNotDelivered, Text: "this host is not connected any more: its Node was closed"}
+}

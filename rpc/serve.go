@@ -1,0 +1,243 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// load is what this side serves for the peer.
+type load struct {
+	last    uint64               // the newest id
+	serving map[uint64]*incoming // what is not answered; a canceled request is answered before it ends
+	running int                  // handlers, also of what was canceled
+	held    int                  // bytes of their requests
+	sends   []*incoming          // what is still to be handed over in order
+	sending bool                 // a goroutine does that
+}
+
+// incoming is a request that is served, and the context of its handler: one allocation
+// instead of four. Its timer and its channel are made when somebody waits for them.
+type incoming struct {
+	l    *link
+	id   uint64
+	q    request
+	size int // of the frame that q is part of
+	due  time.Time
+
+	mu    sync.Mutex
+	over  error // why the context has ended
+	ended chan struct{}
+	timer *time.Timer
+}
+
+// Deadline is that of the peer, if it sent one.
+func (in *incoming) Deadline() (time.Time, bool) { return in.due, !in.due.IsZero() }
+
+// Value has nothing to tell.
+func (in *incoming) Value(any) any { return nil }
+
+// Done is closed when the context ends.
+func (in *incoming) Done() <-chan struct{} {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.ended == nil {
+		in.ended = make(chan struct{})
+		switch {
+		case in.over != nil:
+			close(in.ended)
+		case !in.due.IsZero():
+			in.timer = time.AfterFunc(time.Until(in.due), func() { in.cancel(context.DeadlineExceeded) })
+		}
+	}
+	return in.ended
+}
+
+// Err is why the context has ended, or nil.
+func (in *incoming) Err() error {
+	if !in.due.IsZero() && time.Until(in.due) <= 0 {
+		in.cancel(context.DeadlineExceeded)
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.over
+}
+
+func (in *incoming) cancel(why error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.over != nil {
+		return
+	}
+	in.over = why
+	if in.ended != nil {
+		close(in.ended)
+	}
+	if in.timer != nil {
+		in.timer.Stop()
+	}
+}
+
+// farthest is the longest deadline that is kept: a peer may name one beyond all reckoning.
+const farthest = 100 * 365 * 24 * time.Hour
+
+// begin serves f, whose frame has size bytes, or answers that this is too much at once.
+func (l *link) begin(f *frame, method string, size int) error {
+	in := &incoming{l: l, id: f.id, size: size, q: request{op: f.op, target: f.target, method: method, body: f.body, slots: f.slots}}
+	if f.left > 0 {
+		in.due = time.Now().Add(time.Duration(min(f.left, uint64(farthest/time.Millisecond))) * time.Millisecond)
+	}
+	l.mu.Lock()
+	switch {
+	case l.ended != nil:
+		l.mu.Unlock()
+		return nil
+	case f.id <= l.load.last:
+		defer l.mu.Unlock()
+		return fmt.Errorf("request %d after request %d", f.id, l.load.last)
+	}
+	l.load.last = f.id
+	if l.load.running >= l.lim.Calls || l.load.running > 0 && l.load.held+size > l.lim.BytesInFlight {
+		e := overloaded(method, nil, "%d requests of this host are being served", l.load.running)
+		l.out.buf = appendError(l.out.buf, f.id, e)
+		l.flushReply()
+		return nil
+	}
+	l.load.serving[f.id] = in
+	l.load.running++
+	l.load.held += size
+	deliver := f.op == opSend && !l.load.sending
+	if f.op == opSend {
+		l.load.sends, l.load.sending = append(l.load.sends, in), true
+	}
+	l.mu.Unlock()
+	switch {
+	case deliver:
+		go l.deliver()
+	case f.op != opSend:
+		go in.run()
+	}
+	return nil
+}
+
+// deliver hands over what was sent, in order, until there is nothing left.
+func (l *link) deliver() {
+	clean := false
+	defer func() {
+		if !clean { // the handler ended the goroutine; the next is not its business
+			go l.deliver()
+		}
+	}()
+	for in := l.nextSend(); in != nil; in = l.nextSend() {
+		in.run()
+	}
+	clean = true
+}
+
+func (l *link) nextSend() *incoming {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.load.sends) == 0 {
+		l.load.sends, l.load.sending = nil, false
+		return nil
+	}
+	in := l.load.sends[0]
+	l.load.sends[0] = nil
+	l.load.sends = l.load.sends[1:]
+	return in
+}
+
+// run calls the handler and answers. What was canceled, or came too late, while others were
+// handed over is not begun.
+func (in *incoming) run() {
+	if over := in.Err(); over != nil {
+		in.l.answer(in, &response{}, outcome(in.q.op, in.q.method, false, over))
+		return
+	}
+	r, err := response{}, error(&caps.Error{Op: in.q.method, Code: caps.ErrPanicked, Text: "the method panicked; the other host's log says where"})
+	defer func() {
+		if p := recover(); p != nil {
+			in.l.log.Error("a request of a peer panicked", "peer", in.l.host, "method", in.q.method, "panic", p, "stack", string(debug.Stack()))
+		}
+		in.l.answer(in, &r, err)
+		in.cancel(context.Canceled)
+	}()
+	r, err = in.l.serve(in, in.l, in.q)
+}
+
+// answer sends what the handler returned, unless the request was canceled. Its place is free
+// before the peer can know, so that a peer which keeps to the limit never exceeds it.
+func (l *link) answer(in *incoming, r *response, err error) {
+	if err == nil {
+		if fault := l.tooLarge(r.size(), r.slots); fault != nil {
+			err = &caps.Error{Op: in.q.method, Code: caps.ErrBadResult, Text: fmt.Sprintf("it happened, and the result cannot be sent: %v", fault)}
+		}
+	}
+	var e *caps.Error
+	size := leastMessage
+	if err != nil {
+		e = failure(err)
+	} else {
+		size = r.size() + maxHeader
+	}
+	l.mu.Lock()
+	for l.load.serving[in.id] == in && l.full(size) {
+		l.awaitRoom(nil)
+	}
+	asked := l.load.serving[in.id] == in
+	delete(l.load.serving, in.id)
+	l.load.running--
+	l.load.held -= in.size
+	switch {
+	case !asked:
+		l.mu.Unlock()
+		return
+	case e != nil:
+		l.out.buf = appendError(l.out.buf, in.id, e)
+	default:
+		l.out.buf = appendResponse(l.out.buf, in.id, r)
+	}
+	l.flush(l.load.running == 0)
+}
+
+// failure is err as it is sent.
+func failure(err error) *caps.Error {
+	if e, ok := err.(*caps.Error); ok && e.Code != "" {
+		return e
+	}
+	e := &caps.Error{Code: caps.ErrFailed, Text: err.Error(), Cause: caps.CauseOf(err)}
+	if inner := (*caps.Error)(nil); errors.As(err, &inner) {
+		e.Code, e.Cause = inner.Code, inner.Cause
+	} else if code := caps.Code(""); errors.As(err, &code) {
+		e.Code, e.Cause = code, ""
+	}
+	if e.Code == "" {
+		e.Code = caps.ErrFailed
+	}
+	return e
+}
+
+// cancelRequest ends a request's context and answers it, so that the peer can forget it even
+// if the handler does not heed its context.
+func (l *link) cancelRequest(id uint64) error {
+	l.mu.Lock()
+	in := l.load.serving[id]
+	if in == nil {
+		defer l.mu.Unlock()
+		if id > l.load.last {
+			return fmt.Errorf("a cancel of request %d, which was not made", id)
+		}
+		return nil // answered meanwhile
+	}
+	delete(l.load.serving, id)
+	e := caps.Error{Code: caps.ErrMaybeExecuted, Text: "canceled", Cause: caps.CauseOf(context.Canceled)}
+	l.out.buf = appendError(l.out.buf, id, &e)
+	l.flushReply()
+	in.cancel(context.Canceled)
+	return nil
+}
