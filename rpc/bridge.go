@@ -39,7 +39,11 @@ func (n *Node) call(ctx context.Context, host string, at []string, q request) (r
 			return r, "", err
 		}
 		r, err = l.call(ctx, q)
-		if err == nil || !errors.Is(err, caps.ErrNotDelivered) || l.err() == nil || ctx.Err() != nil {
+		var u unsent
+		if !errors.As(err, &u) {
+			break
+		}
+		if err = u.is; l.err() == nil || ctx.Err() != nil {
 			break
 		}
 	}

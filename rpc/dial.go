@@ -117,6 +117,10 @@ func (n *Node) Root(ctx context.Context, address string) (caps.Ref, error) {
 // ask asks for one Ref.
 func (n *Node) ask(ctx context.Context, l *link, at string, q request) (caps.Ref, error) {
 	r, err := l.call(ctx, q)
+	var u unsent
+	if errors.As(err, &u) {
+		err = u.is
+	}
 	if err != nil {
 		return caps.Ref{}, err
 	}

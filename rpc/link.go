@@ -194,11 +194,12 @@ func (l *link) ask() {
 
 // outcome is the error for what was asked and has no answer. handed: it may have
 // reached the peer.
-func outcome(o op, method string, handed bool, cause error) *caps.Error {
+func outcome(o op, method string, handed bool, cause error) error {
 	e := &caps.Error{Op: method, Code: caps.ErrNotDelivered, Cause: caps.CauseOf(cause)}
 	switch {
 	case !handed:
 		e.Text = fmt.Sprintf("not delivered: %v. Nothing happened; it may be repeated.", cause)
+		return unsent{e}
 	case o.changesNothing():
 		e.Text = fmt.Sprintf("no answer: %v. It changes nothing; it may be repeated.", cause)
 	default:
@@ -207,6 +208,13 @@ func outcome(o op, method string, handed bool, cause error) *caps.Error {
 	}
 	return e
 }
+
+// unsent is the error of a request that never left. A peer's answer can have the same code.
+type unsent struct{ is *caps.Error }
+
+func (u unsent) Error() string { return u.is.Error() }
+
+func (u unsent) Unwrap() error { return u.is }
 
 func overloaded(method string, cause error, format string, args ...any) *caps.Error {
 	return &caps.Error{

@@ -48,8 +48,8 @@ func call(t *testing.T, l *link, method string, body string) string {
 // is fails unless err is an *Error with that code and each of the words in its text.
 func is(t *testing.T, err error, code caps.Code, words ...string) {
 	t.Helper()
-	e, ok := err.(*caps.Error)
-	if !ok || e.Code != code {
+	var e *caps.Error
+	if !errors.As(err, &e) || e.Code != code {
 		t.Fatalf("got %v (%T), want %q", err, err, code)
 	}
 	for _, w := range words {

@@ -42,13 +42,14 @@ type Node struct {
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	leave   func() // the world is not connected any more
 	doors   []net.Listener
 
 	mu     sync.Mutex
 	closed bool
 	links  map[string]*link    // by host; each can be called over
 	dials  map[string]*dialing // under way, by host
-	guests int                 // connections that others have made
+	guests [2]int              // connections that others have made, at the socket and over the network
 	all    map[*link]struct{}  // every link, to be closed
 }
 
@@ -65,10 +66,10 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 	}
 	n.o.Peers = maps.Clone(o.Peers)
 	n.ctx, n.stop = context.WithCancel(context.Background())
-	if err := n.open(); err != nil {
-		return nil, errors.Join(err, n.Close())
+	if n.leave, err = rt.Connect(n); err != nil {
+		return nil, err
 	}
-	if err := rt.Connect(n); err != nil {
+	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
@@ -160,34 +161,42 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 				}
 				return
 			}
-			if !n.enter() {
+			if !n.enter(owner) {
 				n.log.Warn("a connection was refused: there are as many as may be", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
 				_ = raw.Close()
 				continue
 			}
 			n.running.Go(func() {
-				defer n.leave()
+				defer n.exit(owner)
 				n.welcome(raw, hands, owner)
 			})
 		}
 	})
 }
 
-// enter reports whether there is room for one more guest.
-func (n *Node) enter() bool {
+// enter reports whether there is room for one more guest. Owners do not compete with strangers.
+func (n *Node) enter(owner bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.guests >= n.o.Limits.Connections {
+	count := n.count(owner)
+	if *count >= n.o.Limits.Connections {
 		return false
 	}
-	n.guests++
+	*count++
 	return true
 }
 
-func (n *Node) leave() {
+func (n *Node) exit(owner bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.guests--
+	*n.count(owner)--
+}
+
+func (n *Node) count(owner bool) *int {
+	if owner {
+		return &n.guests[0]
+	}
+	return &n.guests[1]
 }
 
 // welcome serves one connection until it ends.
@@ -248,7 +257,7 @@ func (n *Node) Close() error {
 	links := maps.Clone(n.all)
 	n.mu.Unlock()
 	n.stop()
-	_ = n.rt.Connect(nil)
+	n.leave()
 	var errs []error
 	for _, d := range n.doors {
 		errs = append(errs, d.Close())

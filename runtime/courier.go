@@ -3,7 +3,6 @@ package sturdy
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -203,17 +202,40 @@ func (c *courier) round() (more bool, err error) {
 		rt.log.Debug("letters could not be brought to another host, and wait", "host", c.host, "letters", len(ps), "err", err)
 		return false, err
 	}
-	n, size := binary.Uvarint(answer)
-	if size <= 0 || n > uint64(len(ps)) {
-		return false, &caps.Error{Op: "send", Object: c.host, Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
+	n, err := c.told(ps, answer)
+	if err != nil {
+		return false, err
 	}
 	if err := c.accepted(ctx, ps[:n], losses); err != nil {
 		return false, err
 	}
-	if n < uint64(len(ps)) {
+	if n < len(ps) {
 		return true, overloaded("send", errors.New("the other host has as many of this one's letters as may wait there"))
 	}
 	return true, nil
+}
+
+// told reads what the other host says of a batch: how many letters it has dealt with.
+func (c *courier) told(ps []parcel, answer []byte) (int, error) {
+	p := letterParser{rest: answer}
+	n := p.uvarint()
+	for len(p.rest) > 0 && !p.bad {
+		i, note := p.uvarint(), p.uvarint()
+		if p.bad || i >= uint64(len(ps)) {
+			p.bad = true
+			break
+		}
+		switch of := &ps[i]; {
+		case note == noteKnown: // it may have been done
+			of.failed = nil
+		case note == noteRefused && of.failed == nil:
+			of.failed = &caps.Error{Op: of.letter.method, Object: c.host, Code: caps.ErrNoRight, Text: "the other host refuses it: the reference to its target, or one in its argument, proves nothing there"}
+		}
+	}
+	if p.bad || n > uint64(len(ps)) {
+		return 0, &caps.Error{Op: "send", Object: c.host, Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
+	}
+	return int(n), nil
 }
 
 // collect returns what waits for the host, in order, once it is durable. losses is what the

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
 	"unsafe"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -38,15 +40,19 @@ const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
 //	  an answer  1; "ran" or "not run"; body; how many references, their tokens
 //
 // where numbers are uvarints, and texts have their length in front. Number and mailbox of an
-// answer are those of the message. Behind a number 0 nothing follows: that letter was given up
-// before it left, and only its place is told. The answer to a batch is how many letters were accepted, from the first;
-// those behind them are to be brought again later.
+// answer are those of the message. Behind a number 0 nothing follows: that letter was given up,
+// and only its place is told. The answer to a batch is how many letters were dealt with, from
+// the first, and then notes: the index of a letter and what there is to say of it. Those
+// that were not dealt with are to be brought again later.
 const (
 	batchVersion = 1
 	ranText      = "ran"
 	notRunText   = "not run"
 	isMessage    = 0
 	isAnswer     = 1
+
+	noteKnown   = 1 // it has come before, so its outcome counts although it was given up
+	noteRefused = 2 // its target, or a reference in it, proves nothing
 )
 
 // pack writes a batch.
@@ -142,62 +148,132 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 	if err != nil {
 		return nil, err
 	}
-	n := 0
+	var n int
+	var notes []byte
 	err = rt.update(ctx, "accept", func(t *WriteTurn) error {
-		p, h, err := t.peerOf(host, at)
-		if err != nil {
+		in := intake{t: t, host: host, at: at, lineage: lineage}
+		if err := in.begin(); err != nil {
 			return err
 		}
-		marks := maps.Clone(p.Marks) // copied, as a map of a state is its object's own
-		if marks == nil {
-			marks = map[uint64]uint64{}
-		}
+		notes = nil
 		for n = 0; n < len(all); n++ {
-			a := &all[n]
-			if a.seq <= marks[lineage] {
-				continue
-			}
-			if t.r.vat.mail.accounts[h.oid.N].full() && !a.answer {
+			note, err := in.take(&all[n])
+			if err == errHeld {
 				break
 			}
-			if err := t.acceptOne(h, host, a); err != nil {
+			if err != nil {
 				return err
 			}
-			marks[lineage] = a.seq
+			if note != 0 {
+				notes = append(binary.AppendUvarint(notes, uint64(n)), note)
+			}
 		}
-		if len(marks) > maxMarks {
-			delete(marks, slices.Min(slices.Collect(maps.Keys(marks))))
-		}
-		p.Marks = marks
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return binary.AppendUvarint(nil, uint64(n)), nil
+	return append(binary.AppendUvarint(nil, uint64(n)), notes...), nil
 }
 
-// acceptOne makes of an arrival what it is for.
-func (t *WriteTurn) acceptOne(from *handle, host string, a *arrival) error {
-	switch {
-	case a.number == 0: // of what was not to be sent any more
+// intake is a batch on its way in. Nothing is kept of a host before one of its letters has
+// proven that it was given something: keys cost nothing.
+type intake struct {
+	t        *WriteTurn
+	host, at string
+	lineage  uint64
+	mark     uint64
+	h        *handle // the peer; nil: there is none yet
+	p        *peer   // its state for writing; nil: it has not been written to
+}
+
+// begin looks how far the host's letters have come.
+func (in *intake) begin() error {
+	t := in.t
+	rec, ok := t.r.element(t.r.vat.rt.activity, "h"+in.host)
+	if !ok {
 		return nil
-	case a.answer:
-		return t.takeAnswer(host, a)
 	}
-	l := letter{from: from.oid.N, theirs: a.number, box: a.box, method: a.method}
-	err := a.refused
+	n, size := binary.Uvarint(rec.Body)
+	if size <= 0 {
+		return &caps.Error{Op: "accept", Object: in.host, Code: caps.ErrDamaged, Text: "damaged: what says which object stands for a host"}
+	}
+	in.h = t.r.vat.handleOf(n)
+	s, err := t.r.stateOf(in.h, t.r.vat.rt.peers.def)
 	if err == nil {
-		err = t.sendable(caps.Message{To: a.to, Method: a.method, Body: a.body, Slots: a.args})
+		in.mark = (*peer)(s).Marks[in.lineage]
 	}
-	if err != nil {
-		return t.answer(&l, settled{err: outcome(a.method, nil, err)})
+	return err
+}
+
+// take takes one letter. errHeld says that it, and those behind it, are for later.
+func (in *intake) take(a *arrival) (note byte, err error) {
+	t := in.t
+	switch {
+	case a.number == 0: // it was given up
+		if a.seq <= in.mark {
+			return noteKnown, nil
+		}
+		return 0, nil
+	case a.refused != nil && !a.answer: // as it will be each time that it comes
+		return noteRefused, nil
+	case a.seq <= in.mark:
+		return 0, nil
+	case a.answer:
+		found, err := t.takeAnswer(in.host, a)
+		if err != nil || !found && in.h == nil {
+			return 0, err
+		}
+		return 0, in.note(a.seq)
+	case in.h != nil && t.r.vat.mail.accounts[in.h.oid.N].full():
+		return 0, errHeld
+	}
+	if err := in.note(a.seq); err != nil {
+		return 0, err
 	}
 	v := t.r.vat
-	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, from.oid.N, t.Now().UnixNano(), a.body
+	l := letter{from: in.h.oid.N, theirs: a.number, box: a.box, method: a.method}
+	if err := t.sendable(caps.Message{To: a.to, Method: a.method, Body: a.body, Slots: a.args}); err != nil {
+		return 0, t.answer(&l, settled{err: outcome(a.method, nil, err)})
+	}
+	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, l.from, t.Now().UnixNano(), a.body
 	v.next++
 	l.slots = v.rt.slots([]objstore.Slot{v.rt.slot(a.to)}, a.args)
 	t.enqueue(l)
+	return 0, nil
+}
+
+// note notes that the host's letters have come as far as seq.
+func (in *intake) note(seq uint64) error {
+	in.mark = seq
+	if in.p == nil {
+		if err := in.own(); err != nil {
+			return err
+		}
+	}
+	in.p.Marks[in.lineage] = seq
+	return nil
+}
+
+// own makes the peer's state writable, and the peer if there is none.
+func (in *intake) own() error {
+	t, v := in.t, in.t.r.vat
+	if in.h == nil {
+		in.h, _, _ = v.rt.open(v.rt.peers.New(t, peer{Host: in.host}))
+		t.change(&element{key: objstore.ElementKey(v.activityOID(), "h"+in.host), rec: objstore.Record{Body: binary.AppendUvarint(nil, in.h.oid.N)}, kind: v.activityKind})
+	}
+	s, err := t.ownOf(in.h, v.rt.peers.def)
+	if err != nil {
+		return err
+	}
+	in.p = (*peer)(s)
+	in.p.At = cmp.Or(in.at, in.p.At)
+	marks := map[uint64]uint64{} // a new one: that of the version before is still read
+	maps.Copy(marks, in.p.Marks)
+	for len(marks) >= maxMarks && marks[in.lineage] == 0 {
+		delete(marks, slices.Min(slices.Collect(maps.Keys(marks))))
+	}
+	in.p.Marks = marks
 	return nil
 }
 
@@ -221,7 +297,7 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 	if _, err := t.r.stateOf(to, v.rt.peers.def); err != nil {
 		return err
 	}
-	a := letter{number: v.next, theirs: l.theirs, box: l.box, opening: v.rt.incarnation, at: t.Now().UnixNano(), method: ran, body: body}
+	a := letter{number: v.next, sender: l.from, theirs: l.theirs, box: l.box, opening: v.rt.incarnation, at: t.Now().UnixNano(), method: ran, body: body}
 	v.next++
 	a.slots = v.rt.slots([]objstore.Slot{v.rt.slot(v.rt.ref(to, caps.Full()))}, slots)
 	t.enqueue(a)
@@ -229,17 +305,22 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 }
 
 // takeAnswer ends the letter that an answer is for, if it waits for one from that host.
-func (t *WriteTurn) takeAnswer(host string, a *arrival) error {
+func (t *WriteTurn) takeAnswer(host string, a *arrival) (found bool, _ error) {
 	v := t.r.vat
 	b := v.mail.boxes[a.box]
 	if b == nil {
-		return nil
+		return false, nil
 	}
 	i, ok := b.find(a.number)
 	if h := v.handleOf(a.box); !ok || b.mails[i].number != a.number || !h.standsAt(host) {
-		return nil
+		return false, nil
 	}
-	ml := b.mails[i]
+	return true, t.endWith(b.mails[i], a)
+}
+
+// endWith ends a letter with its answer.
+func (t *WriteTurn) endWith(ml *mail, a *arrival) error {
+	v := t.r.vat
 	rec, err := t.rowOf(ml)
 	if err != nil {
 		return err
@@ -292,8 +373,27 @@ func (a *arrival) outcome() (settled, error) {
 	if err == nil {
 		err = codec.Decode(unsafe.Pointer(&e), body, nil)
 	}
-	return settled{err: &e}, err
+	return settled{err: readable(&e)}, err
 }
+
+// readable is an error that a stranger wrote: no longer than it should be, and without what
+// would steer a terminal.
+func readable(e *caps.Error) *caps.Error {
+	clean := func(s string, most int) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return ' '
+		}, strings.ToValidUTF8(s[:min(len(s), most)], "?"))
+	}
+	return &caps.Error{
+		Op: clean(e.Op, maxKind), Object: clean(e.Object, maxKind), Code: caps.Code(clean(string(e.Code), maxKind)),
+		Cause: caps.Code(clean(string(e.Cause), maxKind)), Text: clean(e.Text, maxErrorText),
+	}
+}
+
+const maxErrorText = 4 << 10 // bytes of the text of an error from another host
 
 // unpack reads a batch of host. What is wrong with one letter is that letter's refusal; what
 // cannot be read is an error.
@@ -328,6 +428,9 @@ func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
 		to := p.str("")
 		a.method = p.str("")
 		a.to, a.refused = rt.ImportOwn([]byte(to), host)
+		if len(a.method) > maxKind || !caps.Printable(a.method) {
+			a.refused = badToken()
+		}
 	default:
 		p.bad = true
 	}
@@ -347,30 +450,4 @@ func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
 		}
 		a.args = append(a.args, r)
 	}
-}
-
-// peerOf is the peer that stands for host, which is made when it is first asked for.
-func (t *WriteTurn) peerOf(host, at string) (*peer, *handle, error) {
-	v := t.r.vat
-	elem := "h" + host
-	var h *handle
-	if rec, ok := t.r.element(v.rt.activity, elem); ok {
-		n, size := binary.Uvarint(rec.Body)
-		if size <= 0 {
-			return nil, nil, &caps.Error{Op: "accept", Object: host, Code: caps.ErrDamaged, Text: "damaged: what says which object stands for a host"}
-		}
-		h = v.handleOf(n)
-	} else {
-		h, _, _ = v.rt.open(v.rt.peers.New(t, peer{Host: host, At: at}))
-		t.change(&element{key: objstore.ElementKey(v.activityOID(), elem), rec: objstore.Record{Body: binary.AppendUvarint(nil, h.oid.N)}, kind: v.activityKind})
-	}
-	s, err := t.ownOf(h, v.rt.peers.def)
-	if err != nil {
-		return nil, nil, err
-	}
-	p := (*peer)(s)
-	if at != "" {
-		p.At = at
-	}
-	return p, h, nil
 }

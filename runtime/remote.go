@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -71,6 +72,7 @@ func (rt *Runtime) standInFor(r remote) *handle {
 		return &s.h
 	}
 	v := rt.vat
+	r.Token = bytes.Clone(r.Token) // it is a part of the whole message
 	s := &standIn{of: r}
 	s.h.oid, s.h.vat = objstore.OID{Vat: v.id, N: m.takeNumber(v)}, v
 	s.h.away.Store(true)

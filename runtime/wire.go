@@ -26,18 +26,14 @@ type Wire interface {
 	Address() string
 }
 
-// Connect has the world reach other hosts through w; nil: it reaches none. Whoever connects a
-// world that is connected is refused.
-func (rt *Runtime) Connect(w Wire) error {
-	if w == nil {
-		rt.wire.Store(nil)
-		return nil
-	}
+// Connect has the world reach other hosts through w, until disconnect is called. A world that
+// is connected already is not connected again: ErrOverloaded.
+func (rt *Runtime) Connect(w Wire) (disconnect func(), err error) {
 	if !rt.wire.CompareAndSwap(nil, &w) {
-		return &caps.Error{Op: "connect", Code: caps.ErrOverloaded, Text: "the world is connected already"}
+		return nil, &caps.Error{Op: "connect", Code: caps.ErrOverloaded, Text: "the world is connected already"}
 	}
 	rt.couriers.kick("")
-	return nil
+	return func() { rt.wire.CompareAndSwap(&w, nil) }, nil
 }
 
 // wired is the world's Wire.

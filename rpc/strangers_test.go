@@ -1,0 +1,273 @@
+package rpc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+const (
+	cupAdd caps.Method[int64, int64] = "add"
+	cupBig caps.Query[bigAndRef]     = "big"
+)
+
+type bigAndRef struct {
+	Body []byte
+	Ref  caps.Ref
+}
+type cup struct{ N int64 }
+
+func (c *cup) add(_ *sturdy.WriteTurn, n int64) (int64, error) { c.N += n; return c.N, nil }
+func (c *cup) big(t *sturdy.ReadTurn) (bigAndRef, error) {
+	return bigAndRef{make([]byte, 900_000), t.Self()}, nil
+}
+
+var cupKind = sturdy.Define("test.example/cup", sturdy.Method(cupAdd, (*cup).add), sturdy.Query(cupBig, (*cup).big))
+
+func victim(t testing.TB, o Options) (*sturdy.Runtime, *Node, caps.Ref) {
+	rt, err := sturdy.Open(filepath.Join(t.TempDir(), "w"), cupKind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Attach(rt, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(n.Close(), rt.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := rt.Root().Ensure(context.Background(), "cup", func(t *sturdy.WriteTurn) caps.Ref { return cupKind.New(t, cup{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rt, n, r
+}
+
+func intrude(t testing.TB, n *Node, seed byte, serve handler) *link {
+	id := newIdentity(t, seed)
+	raw, err := net.Dial("tcp", n.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _, err := secure(context.Background(), raw, id, false, n.rt.Host(), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLink(conn, n.rt.Host(), serve, Limits{}, quiet())
+	t.Cleanup(func() { l.close(nil); <-l.done() })
+	return l
+}
+
+func text(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+
+func TestRefusedLettersAreNotTheProgramsDebt(t *testing.T) {
+	rt, n, r := victim(t, Options{Listen: "127.0.0.1:0"})
+	l := intrude(t, n, 7, func(context.Context, *link, request) (response, error) { return response{}, errors.New("no") })
+	seq := uint64(0)
+	for range 40 {
+		b := binary.AppendUvarint([]byte{1}, 1)
+		for range 500 {
+			seq++
+			b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, seq), seq), 9)
+			b = text(text(text(append(b, 0), "bad"), "m"), "")
+			b = append(b, 0)
+		}
+		if _, err := l.call(t.Context(), request{op: opSend, body: b}); err != nil {
+			t.Log(err)
+			break
+		}
+	}
+	waits := 0
+	for range rt.Activity().Letters(t.Context()) {
+		waits++
+	}
+	if waits > 10_000 {
+		t.Errorf("%d answers wait for a stranger who takes none", waits)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := cupAdd.Send(ctx, r, 1).Await(ctx); err != nil {
+		t.Error("the program may not send any more:", err)
+	}
+}
+
+func TestStrangersLeaveNothing(t *testing.T) {
+	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0"})
+	for i := range 20 {
+		l := intrude(t, n, byte(i), echo)
+		_, err := l.call(t.Context(), request{op: opSend, body: []byte{1, 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ks, err := rt.Kinds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ks {
+		if k.Name == "sturdy/peer" && k.Objects > 0 {
+			t.Error("objects that strangers have made:", k.Objects)
+		}
+	}
+}
+
+func TestARefDoesNotKeepItsMessage(t *testing.T) {
+	a, _, cupRef := victim(t, Options{Listen: "127.0.0.1:0"})
+	b, _, _ := victim(t, Options{})
+	s, _, err := a.Save(t.Context(), cupRef, caps.Terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	r, err := b.Restore(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keep []caps.Ref
+	for range 20 {
+		s, _, err := a.Save(t.Context(), cupRef, caps.Terms{}) // another token each
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Restore(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep = append(keep, r)
+	}
+	keep = append(keep, r)
+	var held []caps.Ref
+	b.Evict()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for _, r := range keep {
+		got, err := cupBig.Call(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, got.Ref)
+	}
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 5<<20 {
+		t.Errorf("%d Refs out of large results keep %d bytes", len(held), grown)
+	}
+	runtime.KeepAlive(held)
+}
+
+func TestAnAnswerDoesNotSteerTheTerminal(t *testing.T) {
+	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0"})
+	var l *link
+	serve := func(_ context.Context, _ *link, q request) (response, error) {
+		if q.op != opSend {
+			return response{}, errors.New("no")
+		}
+		b := q.body[1:]
+		_, k := binary.Uvarint(b)
+		b = b[k:]
+		_, k = binary.Uvarint(b)
+		b = b[k:]
+		number, k := binary.Uvarint(b)
+		box, _ := binary.Uvarint(b[k:])
+		go func() {
+			ans := binary.AppendUvarint([]byte{1}, 1)
+			ans = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(ans, 1), number), box)
+			ans = text(append(ans, 1), "not run")
+			body := "\x81\xa3Err\x82\xa4Code\xa1x\xa4Text\xa6\x1b[2Jhi"
+			ans = append(text(ans, body), 0)
+			_, err := l.call(context.Background(), request{op: opSend, body: ans})
+			t.Log(err)
+		}()
+		return response{body: []byte{1}}, nil
+	}
+	l = intrude(t, n, 7, serve)
+	tok := append([]byte{1, 5, 1, 15, 0, 0}, make([]byte, 20)...)
+	r, err := rt.Import(tok, newIdentity(t, 7).host, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = cupAdd.Send(t.Context(), r, 1).Await(t.Context())
+	if err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%q", err)
+	}
+}
+
+func TestAnAnswerIsNotTakenForABrokenLink(t *testing.T) {
+	rt, _, _ := victim(t, Options{})
+	id := newIdentity(t, 7)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	var ran atomic.Int64
+	go func() {
+		for {
+			raw, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conn, _, err := secure(context.Background(), raw, id, true, "", Limits{})
+			if err != nil {
+				return
+			}
+			var l *link
+			made := make(chan struct{})
+			l = newLink(conn, "v", func(context.Context, *link, request) (response, error) {
+				<-made
+				ran.Add(1)
+				go l.close(nil)
+				return response{}, &caps.Error{Code: caps.ErrNotDelivered, Text: "what the method called was not there"}
+			}, Limits{}, quiet())
+			close(made)
+		}
+	}()
+	tok := append([]byte{1, 5, 1, 15, 0, 0}, make([]byte, 20)...)
+	r, err := rt.Import(tok, id.host, ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		was := ran.Load()
+		_, err := cupAdd.Call(t.Context(), r, 1)
+		if now := ran.Load(); now-was > 1 {
+			t.Fatalf("call %d ran %d times: %v", i, now-was, err)
+		}
+	}
+}
+
+func TestIdleStrangersDoNotKeepTheOwnerOut(t *testing.T) {
+	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0", Limits: Limits{Connections: 8}})
+	_, m, _ := victim(t, Options{})
+	for range 8 {
+		raw, err := net.Dial("tcp", n.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+	}
+	for {
+		n.mu.Lock()
+		g := n.guests
+		n.mu.Unlock()
+		if g[0]+g[1] == 8 {
+			break
+		}
+	}
+	if _, err := m.Root(t.Context(), SocketOf(rt.Dir())); err != nil {
+		t.Error("the owner:", err)
+	}
+}
