@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/sturdyrt/sturdy/caps"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
@@ -38,17 +40,15 @@ func (n *Node) call(ctx context.Context, host string, at []string, q request) (r
 		if l, err = n.reach(ctx, host, at); err != nil {
 			return r, "", err
 		}
+		n.mu.Lock()
+		found = n.all[l]
+		n.mu.Unlock()
 		r, err = l.call(ctx, q)
 		var u unsent
 		if !errors.As(err, &u) {
 			break
 		}
 		if err = u.is; l.err() == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	for _, found = range at { // where it is found is where the Ref came from, if it says so
-		if found != "" {
 			break
 		}
 	}
@@ -83,7 +83,7 @@ func (n *Node) Send(ctx context.Context, host, at string, letters []byte) ([]byt
 
 // Restore implements sturdy.Wire.
 func (n *Node) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
-	at := s.Addresses()
+	at := slices.DeleteFunc(s.Addresses(), func(a string) bool { return strings.HasPrefix(a, unixScheme) }) // whoever wrote it has no say about sockets here
 	r, found, err := n.call(ctx, s.Host(), at, request{op: opRestore, body: []byte(s.Reveal())})
 	if err != nil {
 		return caps.Ref{}, named(err, "restore", s.Host())

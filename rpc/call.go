@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
 )
 
 // asked is what this side has asked and the peer has not answered.
@@ -91,17 +93,22 @@ func (l *link) ready(ctx context.Context, q *request) (left uint64, err error) {
 // tooLarge is why the peer would not take a message whose fields take size bytes.
 func (l *link) tooLarge(size int, slots [][]byte) error {
 	if size+maxHeader > l.theirs.MessageBytes {
-		return fmt.Errorf("a message of %d bytes; the peer takes %d", size+maxHeader, l.theirs.MessageBytes)
+		return tooLarge("a message of %d bytes; the peer takes %d", size+maxHeader, l.theirs.MessageBytes)
 	}
 	if len(slots) > l.theirs.Slots {
-		return fmt.Errorf("%d capabilities in one message; the peer takes %d", len(slots), l.theirs.Slots)
+		return tooLarge("%d capabilities in one message; the peer takes %d", len(slots), l.theirs.Slots)
 	}
 	for _, s := range slots {
 		if len(s) > maxToken {
-			return fmt.Errorf("a capability of %d bytes; at most %d can be sent", len(s), maxToken)
+			return tooLarge("a capability of %d bytes; at most %d can be sent", len(s), maxToken)
 		}
 	}
 	return nil
+}
+
+// tooLarge is an error that no repetition helps.
+func tooLarge(format string, args ...any) error {
+	return fmt.Errorf("%s (%w)", fmt.Sprintf(format, args...), caps.ErrBadArgument)
 }
 
 // submit queues q as p, and has it written.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
@@ -50,7 +52,7 @@ type Node struct {
 	links  map[string]*link    // by host; each can be called over
 	dials  map[string]*dialing // under way, by host
 	guests [2]int              // connections that others have made, at the socket and over the network
-	all    map[*link]struct{}  // every link, to be closed
+	all    map[*link]string    // every link, and where the host was found; empty: it came to us
 }
 
 // Attach connects rt. Close the Node before the Runtime. A world in memory has no socket.
@@ -62,7 +64,7 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 	o.Limits = o.Limits.withDefaults()
 	n := &Node{
 		rt: rt, id: identity{rt.Host(), signer}, o: o, log: rt.Log(),
-		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]struct{}{},
+		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]string{},
 	}
 	n.o.Peers = maps.Clone(o.Peers)
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -113,7 +115,12 @@ func publicOf(a net.Addr) string {
 // it.
 func SocketOf(dir string) string { return unixScheme + filepath.Join(dir, "sock") }
 
-const unixScheme = "unix:"
+const (
+	unixScheme = "unix:"
+	// maxSocketPath is how many bytes of a path fit everywhere, with one more for the name
+	// that a socket is made under.
+	maxSocketPath = 102
+)
 
 // listenSocket listens at a socket that only its owner can open. Nobody else has the world
 // open, so what is left there is of a process that has ended.
@@ -126,6 +133,9 @@ func listenSocket(address string) (net.Listener, error) {
 	fresh := path + "~"
 	_ = os.Remove(fresh)
 	door, err := net.Listen("unix", fresh)
+	if err != nil && len(path) > maxSocketPath { // systems say that an argument is invalid, and not which
+		return nil, fmt.Errorf("the path of the world's socket has %d bytes, and no more than about 100 are possible: open the world by a shorter one: %w", len(path), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -156,10 +166,15 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 		for {
 			raw, err := door.Accept()
 			if err != nil {
-				if n.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-					n.log.Error("no more connections are accepted", "at", door.Addr(), "err", err)
+				if n.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+					return
 				}
-				return
+				n.log.Error("a connection could not be accepted", "at", door.Addr(), "err", err)
+				select { // as when there are no more files; others end
+				case <-n.ctx.Done():
+				case <-time.After(acceptAgain):
+				}
+				continue
 			}
 			if !n.enter(owner) {
 				n.log.Warn("a connection was refused: there are as many as may be", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
@@ -173,6 +188,9 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 		}
 	})
 }
+
+// acceptAgain is how long nobody is let in after the system has refused to.
+const acceptAgain = 100 * time.Millisecond
 
 // enter reports whether there is room for one more guest. Owners do not compete with strangers.
 func (n *Node) enter(owner bool) bool {
@@ -208,7 +226,7 @@ func (n *Node) welcome(raw net.Conn, hands shake, owner bool) {
 		return
 	}
 	g := guest{n, owner, ""}
-	l := n.keep(newLink(conn, peer, g.serve, n.o.Limits, n.log))
+	l := n.keep(newLink(conn, peer, g.serve, n.o.Limits, n.log), "")
 	if l == nil {
 		return
 	}
@@ -218,14 +236,14 @@ func (n *Node) welcome(raw net.Conn, hands shake, owner bool) {
 
 // keep makes a link one that can be called over, unless there is one to that host already; nil
 // if the Node is closed.
-func (n *Node) keep(l *link) *link {
+func (n *Node) keep(l *link, at string) *link {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		l.close(errClosed())
 		return nil
 	}
-	n.all[l] = struct{}{}
+	n.all[l] = at
 	n.running.Go(func() { n.rt.Reached(l.peer()) })
 	if was := n.links[l.peer()]; was == nil || was.err() != nil {
 		n.links[l.peer()] = l
@@ -237,8 +255,14 @@ func (n *Node) drop(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.all, l)
-	if n.links[l.peer()] == l {
-		delete(n.links, l.peer())
+	if n.links[l.peer()] != l {
+		return
+	}
+	delete(n.links, l.peer())
+	for other := range n.all {
+		if other.peer() == l.peer() && other.err() == nil {
+			n.links[l.peer()] = other
+		}
 	}
 }
 

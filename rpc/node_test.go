@@ -77,7 +77,7 @@ func newHost(t testing.TB, o rpc.Options) *host {
 
 func (h *host) start() {
 	h.t.Helper()
-	rt, err := sturdy.Open(h.dir, deskKind, drawerKind)
+	rt, err := sturdy.Open(h.dir, deskKind, drawerKind, spamKind)
 	must(h.t, err)
 	h.rt = rt
 	h.node, err = rpc.Attach(rt, h.o)

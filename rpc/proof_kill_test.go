@@ -45,7 +45,7 @@ func TestAKilledHostHasTakenEachSendOnce(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seedOf(t), 5))
 	texts := foundVictim(t, o)
 	b := newHost(t, rpc.Options{Limits: rpc.Limits{Idle: time.Second}})
-	var books, counter = []caps.Ref{}, caps.Ref{}
+	books, counter := []caps.Ref{}, caps.Ref{}
 	child := serveVictim(t, o)
 	for i, s := range texts {
 		if r := b.opens(s); i < 4 {

@@ -213,11 +213,19 @@ func TestSendsHoldTheLedgerInAStormWithCrashes(t *testing.T) {
 	know(b, a)
 	foundLedger(t, a, b)
 	chance := rand.New(rand.NewPCG(seed, 2))
-	for range 12 {
-		a.way.stir(storm)
-		b.way.stir(storm)
+	for range 10 {
+		_, _ = bookLook.Call(within(t, time.Second), b.stored("book 0")) // so that they are connected, if they can be
+		lost := chance.IntN(2) == 0                                      // a hears, and is not heard, whoever has made the connection
+		a.way.blocks.Store(lost)
+		b.way.deaf.Store(lost)
+		if !lost {
+			a.way.stir(storm)
+			b.way.stir(storm)
+		}
 		work(t, b, chance)
 		promise(t, b, chance)
+		a.way.calm()
+		b.way.calm()
 		switch chance.IntN(5) {
 		case 0:
 			a.crash()

@@ -27,6 +27,7 @@ type proxy struct {
 	to     string
 	odds   atomic.Pointer[faultOdds]
 	blocks atomic.Bool  // nothing that the host says comes out
+	deaf   atomic.Bool  // nothing that is said to the host comes in
 	faults atomic.Int64 // that it has made
 	mu     sync.Mutex
 	chance *rand.Rand
@@ -62,6 +63,7 @@ func (p *proxy) stir(o faultOdds) { p.odds.Store(&o) }
 func (p *proxy) calm() {
 	p.odds.Store(nil)
 	p.blocks.Store(false)
+	p.deaf.Store(false)
 	p.cutAll()
 }
 
@@ -131,7 +133,7 @@ func (p *proxy) pump(from, to net.Conn, out bool) {
 
 // carry writes b, or does something else; it reports whether the connection goes on.
 func (p *proxy) carry(from, to net.Conn, b []byte, out bool) bool {
-	if out && p.blocks.Load() {
+	if out && p.blocks.Load() || !out && p.deaf.Load() {
 		return true
 	}
 	what, keep := p.draw(len(b))

@@ -17,25 +17,25 @@ import (
 )
 
 const (
-	cupAdd caps.Method[int64, int64] = "add"
-	cupBig caps.Query[bigAndRef]     = "big"
+	mugAdd caps.Method[int64, int64] = "add"
+	mugBig caps.Query[bigAndRef]     = "big"
 )
 
 type bigAndRef struct {
 	Body []byte
 	Ref  caps.Ref
 }
-type cup struct{ N int64 }
+type mug struct{ N int64 }
 
-func (c *cup) add(_ *sturdy.WriteTurn, n int64) (int64, error) { c.N += n; return c.N, nil }
-func (c *cup) big(t *sturdy.ReadTurn) (bigAndRef, error) {
+func (c *mug) add(_ *sturdy.WriteTurn, n int64) (int64, error) { c.N += n; return c.N, nil }
+func (c *mug) big(t *sturdy.ReadTurn) (bigAndRef, error) {
 	return bigAndRef{make([]byte, 900_000), t.Self()}, nil
 }
 
-var cupKind = sturdy.Define("test.example/cup", sturdy.Method(cupAdd, (*cup).add), sturdy.Query(cupBig, (*cup).big))
+var mugKind = sturdy.Define("test.example/mug", sturdy.Method(mugAdd, (*mug).add), sturdy.Query(mugBig, (*mug).big))
 
-func victim(t testing.TB, o Options) (*sturdy.Runtime, *Node, caps.Ref) {
-	rt, err := sturdy.Open(filepath.Join(t.TempDir(), "w"), cupKind)
+func besieged(t testing.TB, o Options) (*sturdy.Runtime, *Node, caps.Ref) {
+	rt, err := sturdy.Open(filepath.Join(t.TempDir(), "w"), mugKind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,14 +48,14 @@ func victim(t testing.TB, o Options) (*sturdy.Runtime, *Node, caps.Ref) {
 			t.Error(err)
 		}
 	})
-	r, err := rt.Root().Ensure(context.Background(), "cup", func(t *sturdy.WriteTurn) caps.Ref { return cupKind.New(t, cup{}) })
+	r, err := rt.Root().Ensure(context.Background(), "mug", func(t *sturdy.WriteTurn) caps.Ref { return mugKind.New(t, mug{}) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rt, n, r
 }
 
-func intrude(t testing.TB, n *Node, seed byte, serve handler) *link {
+func barge(t testing.TB, n *Node, seed byte, serve handler) *link {
 	id := newIdentity(t, seed)
 	raw, err := net.Dial("tcp", n.Address())
 	if err != nil {
@@ -70,18 +70,18 @@ func intrude(t testing.TB, n *Node, seed byte, serve handler) *link {
 	return l
 }
 
-func text(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+func sized(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 
 func TestRefusedLettersAreNotTheProgramsDebt(t *testing.T) {
-	rt, n, r := victim(t, Options{Listen: "127.0.0.1:0"})
-	l := intrude(t, n, 7, func(context.Context, *link, request) (response, error) { return response{}, errors.New("no") })
+	rt, n, r := besieged(t, Options{Listen: "127.0.0.1:0"})
+	l := barge(t, n, 7, func(context.Context, *link, request) (response, error) { return response{}, errors.New("no") })
 	seq := uint64(0)
 	for range 40 {
-		b := binary.AppendUvarint([]byte{1}, 1)
+		b := []byte{1, 1, 0}
 		for range 500 {
 			seq++
 			b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, seq), seq), 9)
-			b = text(text(text(append(b, 0), "bad"), "m"), "")
+			b = sized(sized(sized(append(b, 0), "bad"), "m"), "")
 			b = append(b, 0)
 		}
 		if _, err := l.call(t.Context(), request{op: opSend, body: b}); err != nil {
@@ -98,16 +98,16 @@ func TestRefusedLettersAreNotTheProgramsDebt(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := cupAdd.Send(ctx, r, 1).Await(ctx); err != nil {
+	if _, err := mugAdd.Send(ctx, r, 1).Await(ctx); err != nil {
 		t.Error("the program may not send any more:", err)
 	}
 }
 
 func TestStrangersLeaveNothing(t *testing.T) {
-	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0"})
+	rt, n, _ := besieged(t, Options{Listen: "127.0.0.1:0"})
 	for i := range 20 {
-		l := intrude(t, n, byte(i), echo)
-		_, err := l.call(t.Context(), request{op: opSend, body: []byte{1, 1}})
+		l := barge(t, n, byte(i), echo)
+		_, err := l.call(t.Context(), request{op: opSend, body: []byte{1, 1, 0}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,9 +124,9 @@ func TestStrangersLeaveNothing(t *testing.T) {
 }
 
 func TestARefDoesNotKeepItsMessage(t *testing.T) {
-	a, _, cupRef := victim(t, Options{Listen: "127.0.0.1:0"})
-	b, _, _ := victim(t, Options{})
-	s, _, err := a.Save(t.Context(), cupRef, caps.Terms{})
+	a, _, mugRef := besieged(t, Options{Listen: "127.0.0.1:0"})
+	b, _, _ := besieged(t, Options{})
+	s, _, err := a.Save(t.Context(), mugRef, caps.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestARefDoesNotKeepItsMessage(t *testing.T) {
 	}
 	var keep []caps.Ref
 	for range 20 {
-		s, _, err := a.Save(t.Context(), cupRef, caps.Terms{}) // another token each
+		s, _, err := a.Save(t.Context(), mugRef, caps.Terms{}) // another token each
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestARefDoesNotKeepItsMessage(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for _, r := range keep {
-		got, err := cupBig.Call(t.Context(), r)
+		got, err := mugBig.Call(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,44 +169,46 @@ func TestARefDoesNotKeepItsMessage(t *testing.T) {
 }
 
 func TestAnAnswerDoesNotSteerTheTerminal(t *testing.T) {
-	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0"})
+	rt, n, _ := besieged(t, Options{Listen: "127.0.0.1:0"})
 	var l *link
 	serve := func(_ context.Context, _ *link, q request) (response, error) {
 		if q.op != opSend {
 			return response{}, errors.New("no")
 		}
 		b := q.body[1:]
-		_, k := binary.Uvarint(b)
+		channel, k := binary.Uvarint(b)
 		b = b[k:]
-		_, k = binary.Uvarint(b)
-		b = b[k:]
+		for range 2 { // the lineage that it is for, and the place
+			_, k = binary.Uvarint(b)
+			b = b[k:]
+		}
 		number, k := binary.Uvarint(b)
 		box, _ := binary.Uvarint(b[k:])
 		go func() {
-			ans := binary.AppendUvarint([]byte{1}, 1)
+			ans := []byte{1, 1, 0}
 			ans = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(ans, 1), number), box)
-			ans = text(append(ans, 1), "not run")
+			ans = binary.AppendUvarint(sized(append(ans, 1), "not run"), channel)
 			body := "\x81\xa3Err\x82\xa4Code\xa1x\xa4Text\xa6\x1b[2Jhi"
-			ans = append(text(ans, body), 0)
+			ans = append(sized(ans, body), 0)
 			_, err := l.call(context.Background(), request{op: opSend, body: ans})
 			t.Log(err)
 		}()
-		return response{body: []byte{1}}, nil
+		return response{body: []byte{1, 0}}, nil
 	}
-	l = intrude(t, n, 7, serve)
+	l = barge(t, n, 7, serve)
 	tok := append([]byte{1, 5, 1, 15, 0, 0}, make([]byte, 20)...)
 	r, err := rt.Import(tok, newIdentity(t, 7).host, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = cupAdd.Send(t.Context(), r, 1).Await(t.Context())
+	_, err = mugAdd.Send(t.Context(), r, 1).Await(t.Context())
 	if err == nil || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("%q", err)
 	}
 }
 
 func TestAnAnswerIsNotTakenForABrokenLink(t *testing.T) {
-	rt, _, _ := victim(t, Options{})
+	rt, _, _ := besieged(t, Options{})
 	id := newIdentity(t, 7)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -242,7 +244,7 @@ func TestAnAnswerIsNotTakenForABrokenLink(t *testing.T) {
 	}
 	for i := range 200 {
 		was := ran.Load()
-		_, err := cupAdd.Call(t.Context(), r, 1)
+		_, err := mugAdd.Call(t.Context(), r, 1)
 		if now := ran.Load(); now-was > 1 {
 			t.Fatalf("call %d ran %d times: %v", i, now-was, err)
 		}
@@ -250,8 +252,8 @@ func TestAnAnswerIsNotTakenForABrokenLink(t *testing.T) {
 }
 
 func TestIdleStrangersDoNotKeepTheOwnerOut(t *testing.T) {
-	rt, n, _ := victim(t, Options{Listen: "127.0.0.1:0", Limits: Limits{Connections: 8}})
-	_, m, _ := victim(t, Options{})
+	rt, n, _ := besieged(t, Options{Listen: "127.0.0.1:0", Limits: Limits{Connections: 8}})
+	_, m, _ := besieged(t, Options{})
 	for range 8 {
 		raw, err := net.Dial("tcp", n.Address())
 		if err != nil {

@@ -37,6 +37,9 @@ type courier struct {
 	at      string            // where it was found last
 	targets map[uint64]string // its stand-ins and its peer that may have letters, and where it was found when they came
 	news    chan struct{}     // of capacity 1
+	scratch []*mail
+	theirs  uint64 // the lineage of the other host's world; 0: not known yet
+	most    int    // letters in the next batch: fewer, if the other host does not take so much
 }
 
 // couriers are the couriers that have something to do.
@@ -74,7 +77,7 @@ func (cs *couriers) hire(n uint64, host, at string) {
 	}
 	c := cs.by[host]
 	if c == nil {
-		c = &courier{rt: cs.rt, host: host, targets: map[uint64]string{}, news: make(chan struct{}, 1)}
+		c = &courier{rt: cs.rt, host: host, most: maxParcels, targets: map[uint64]string{}, news: make(chan struct{}, 1)}
 		cs.by[host] = c
 		cs.running.Go(c.main)
 	}
@@ -152,15 +155,10 @@ func (c *courier) main() {
 		case more:
 			wait = 0
 			continue
-		default:
-			cs.mu.Lock()
-			if len(c.news) == 0 { // nobody has woken it since it looked
-				delete(cs.by, c.host)
-				cs.mu.Unlock()
-				return
-			}
-			cs.mu.Unlock()
-			wait = 0
+		case c.idle():
+			return
+		default: // letters wait for their answers, which come only as long as the host is reached
+			wait = carryAtLeast
 		}
 		again := time.NewTimer(wait)
 		select {
@@ -174,77 +172,168 @@ func (c *courier) main() {
 	}
 }
 
+// idle reports whether there is nothing left to wait for; then the courier is gone.
+func (c *courier) idle() bool {
+	cs := &c.rt.couriers
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if len(c.targets) > 0 || len(c.news) > 0 {
+		return false
+	}
+	delete(cs.by, c.host)
+	return true
+}
+
 // parcel is a letter that is being carried.
 type parcel struct {
 	mail   *mail
-	letter letter
+	row    *element // nil: it is in the store only
+	target uint64   // whose mailbox it is in
 	seq    uint64
+	letter letter
 	failed error // why it is not carried: it may not be any more
+	taken  bool  // the other host has dealt with it
+	over   bool  // it is to be dropped
 }
 
-// round carries one batch. An error says that the host cannot be reached, or not now.
+// round carries one batch, an empty one if letters only wait for answers. An error says that
+// the host cannot be reached, or not now.
 func (c *courier) round() (more bool, err error) {
 	rt, ctx := c.rt, c.rt.couriers.ctx
 	ps, losses, err := c.collect(ctx)
-	if err != nil || len(ps) == 0 {
+	if err != nil || len(ps) == 0 && len(c.targets) == 0 {
 		return false, err
 	}
 	w, err := rt.wired("send", c.host)
 	if err != nil {
-		return false, err
+		return false, errors.Join(err, c.done(ctx, ps, losses, false))
 	}
 	batch, err := c.pack(ctx, ps)
 	if err != nil {
 		return false, err
 	}
 	answer, err := w.Send(ctx, c.host, c.at, batch)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, caps.ErrBadArgument) && len(ps) > 1: // too much for one batch
+		c.most = len(ps) / 2
+		return true, nil
+	case errors.Is(err, caps.ErrBadArgument) && len(ps) == 1:
+		ps[0].failed = err
+		return true, c.done(ctx, ps, losses, false)
+	default:
 		rt.log.Debug("letters could not be brought to another host, and wait", "host", c.host, "letters", len(ps), "err", err)
-		return false, err
+		return false, errors.Join(err, c.done(ctx, ps, losses, false))
 	}
-	n, err := c.told(ps, answer)
+	c.most = min(2*c.most, maxParcels)
+	later, err := c.told(ps, answer)
 	if err != nil {
 		return false, err
 	}
-	if err := c.accepted(ctx, ps[:n], losses); err != nil {
+	if err := c.done(ctx, ps, losses, true); err != nil {
 		return false, err
 	}
-	if n < len(ps) {
+	if later {
 		return true, overloaded("send", errors.New("the other host has as many of this one's letters as may wait there"))
 	}
-	return true, nil
+	return len(ps) > 0, nil
 }
 
-// told reads what the other host says of a batch: how many letters it has dealt with.
-func (c *courier) told(ps []parcel, answer []byte) (int, error) {
+// told reads what the other host says of a batch. later says that some are to be brought again.
+func (c *courier) told(ps []parcel, answer []byte) (later bool, err error) {
+	bad := &caps.Error{Op: "send", Object: c.host, Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
 	p := letterParser{rest: answer}
-	n := p.uvarint()
-	for len(p.rest) > 0 && !p.bad {
-		i, note := p.uvarint(), p.uvarint()
-		if p.bad || i >= uint64(len(ps)) {
-			p.bad = true
+	lineage := p.uvarint()
+	if p.bad || lineage == 0 {
+		return false, bad
+	}
+	if was := c.theirs; was != lineage {
+		if c.theirs = lineage; was != 0 { // its world is an older one now, and has perhaps forgotten what it had
+			c.forgotten()
+			return true, nil
+		}
+	}
+	if len(p.rest) != len(ps) {
+		return false, bad
+	}
+	for i, note := range p.rest {
+		switch of := &ps[i]; note {
+		case noteTaken:
+			of.taken = true
+		case noteKnown: // it may have been done
+			of.taken, of.failed = true, nil
+		case noteRefused:
+			of.taken = true
+			if of.failed == nil {
+				of.failed = &caps.Error{Op: of.letter.method, Object: c.host, Code: caps.ErrNoRight, Text: "the other host refuses it: the reference to its target, or one in its argument, proves nothing there"}
+			}
+		case noteLater:
+			later = true
+		default:
+			return false, bad
+		}
+	}
+	return later, nil
+}
+
+// forgotten has every letter brought again that waits for its answer.
+func (c *courier) forgotten() {
+	v, cs := c.rt.vat, &c.rt.couriers
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	v.w.lockInternal()
+	defer v.w.unlock()
+	for n := range c.targets {
+		if b := v.mail.boxes[n]; b != nil {
+			for _, ml := range b.mails {
+				ml.abroad = false
+			}
+		}
+	}
+}
+
+// collect returns what waits for the host, in order, as far as it is durable: nothing leaves the
+// host that a crash would take back. losses is what the mailroom's were.
+func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err error) {
+	for {
+		ps, losses, g := c.ready()
+		if g == nil {
+			return ps, losses, c.read(ps)
+		}
+		c.rt.vat.wake(c.rt.vat.kick)
+		if err := g.wait(ctx); err != nil {
+			return nil, losses, err
+		}
+	}
+}
+
+// ready is collect without waiting; g is to be waited for.
+func (c *courier) ready() (ps []parcel, losses uint64, g *group) {
+	v, cs := c.rt.vat, &c.rt.couriers
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	v.w.lockInternal()
+	defer v.w.unlock()
+	all := c.waiting()
+	durable, bytes := v.snaps.durable.Load().lsn, 0
+	for _, ml := range all[:min(len(all), c.most)] {
+		if ml.row != nil && ml.row.lsn > durable { // others behind it may not overtake it
+			if len(ps) == 0 {
+				g = v.pending()
+			}
 			break
 		}
-		switch of := &ps[i]; {
-		case note == noteKnown: // it may have been done
-			of.failed = nil
-		case note == noteRefused && of.failed == nil:
-			of.failed = &caps.Error{Op: of.letter.method, Object: c.host, Code: caps.ErrNoRight, Text: "the other host refuses it: the reference to its target, or one in its argument, proves nothing there"}
+		if bytes += ml.size; bytes > maxParcelBytes && len(ps) > 0 {
+			break
 		}
+		ps = append(ps, parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target})
 	}
-	if p.bad || n > uint64(len(ps)) {
-		return 0, &caps.Error{Op: "send", Object: c.host, Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
-	}
-	return int(n), nil
+	return ps, v.mail.losses, g
 }
 
-// collect returns what waits for the host, in order, once it is durable. losses is what the
-// mailroom's were.
-func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err error) {
+// waiting returns the letters for the host in order; with mu and the writer's lock held.
+func (c *courier) waiting() []*mail {
 	v, cs := c.rt.vat, &c.rt.couriers
-	rows := make([]*element, 0, maxParcels)
-	cs.mu.Lock()
-	v.w.lockInternal()
 	// All mailboxes for this host have to be known: what stands in another must not overtake.
 	for n := range v.mail.strays {
 		if host, at := v.handleOf(n).hostAt(); host != "" {
@@ -252,6 +341,8 @@ func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err 
 		}
 		delete(v.mail.strays, n)
 	}
+	clear(c.scratch)
+	c.scratch = c.scratch[:0]
 	for n, at := range c.targets {
 		b := v.mail.boxes[n]
 		if b == nil {
@@ -261,64 +352,48 @@ func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err 
 		c.at = cmp.Or(at, c.at)
 		for _, ml := range b.mails {
 			if !ml.abroad {
-				ps = append(ps, parcel{mail: ml, seq: ml.seq})
+				c.scratch = append(c.scratch, ml)
 			}
 		}
 	}
-	slices.SortFunc(ps, func(a, b parcel) int { return cmp.Compare(a.seq, b.seq) })
-	ps = ps[:min(len(ps), maxParcels)]
-	bytes := 0
-	for i, p := range ps {
-		if bytes += p.mail.size; bytes > maxParcelBytes && i > 0 {
-			ps = ps[:i]
-			break
+	slices.SortFunc(c.scratch, func(a, b *mail) int {
+		if a.answer != b.answer { // answers have no order, and make room where messages wait for some
+			if a.answer {
+				return -1
+			}
+			return 1
 		}
-		rows = append(rows, p.mail.row)
-	}
-	g := v.pending()
-	losses = v.mail.losses
-	v.w.unlock()
-	cs.mu.Unlock()
-	if g != nil && len(ps) > 0 { // nothing leaves the host that a crash would take back
-		v.wake(v.kick)
-		if err := g.wait(ctx); err != nil {
-			return nil, losses, err
-		}
-	}
-	return ps, losses, c.read(ps, rows)
+		return cmp.Compare(a.seq, b.seq)
+	})
+	return c.scratch
 }
 
 // read reads the letters.
-func (c *courier) read(ps []parcel, rows []*element) error {
+func (c *courier) read(ps []parcel) error {
 	v := c.rt.vat
 	s := v.store.Snapshot()
 	defer s.Release()
 	for i := range ps {
 		p := &ps[i]
 		var rec objstore.Record
-		if rows[i] != nil {
-			rec = rows[i].rec
+		if p.row != nil {
+			rec = p.row.rec
 		} else {
-			v.w.lockInternal()
-			key := v.letterKey(p.mail.target, p.mail.number)
-			v.w.unlock()
 			var ok bool
 			var err error
-			if rec, ok, err = s.Get(key); err != nil || !ok {
+			if rec, ok, err = s.Get(v.letterKey(p.target, p.mail.number)); err != nil || !ok {
 				return cmp.Or(err, error(&caps.Error{Op: "send", Code: caps.ErrDamaged, Text: "damaged: a letter is not where it was"}))
 			}
 		}
-		var err error
-		if p.letter, err = parseLetter(p.mail.number, p.mail.method, rec); err != nil {
-			p.failed = err
-		}
+		p.letter, p.failed = parseLetter(p.mail.number, p.mail.method, rec)
 	}
 	return nil
 }
 
-// accepted notes what the other host has taken: answers have done what they were for; others
-// wait for theirs.
-func (c *courier) accepted(ctx context.Context, ps []parcel, losses uint64) error {
+// done notes what has become of letters: answers that were taken have done what they were for;
+// messages that were wait for theirs, unless they were given up. What could not be brought is
+// given up only if it never was: sent says that this batch was.
+func (c *courier) done(ctx context.Context, ps []parcel, losses uint64, sent bool) error {
 	v, ends := c.rt.vat, false
 	v.w.lockInternal()
 	if v.mail.losses != losses {
@@ -326,9 +401,14 @@ func (c *courier) accepted(ctx context.Context, ps []parcel, losses uint64) erro
 		return nil // they may not be there any more; the other host knows them when they come again
 	}
 	for i := range ps {
-		over := ps[i].failed != nil || ps[i].letter.answers()
-		ps[i].mail.abroad = !over
-		ends = ends || over
+		p := &ps[i]
+		if !sent {
+			p.taken = p.failed != nil && !p.mail.tried
+		}
+		p.mail.tried = p.mail.tried || p.failed == nil
+		p.over = p.taken && (p.failed != nil || p.letter.answers())
+		p.mail.abroad = p.taken && !p.over
+		ends = ends || p.over
 	}
 	v.w.unlock()
 	if !ends {
@@ -337,7 +417,7 @@ func (c *courier) accepted(ctx context.Context, ps []parcel, losses uint64) erro
 	return c.rt.update(Relaxed(ctx), "send", func(t *WriteTurn) error {
 		for i := range ps {
 			p := &ps[i]
-			if p.mail.abroad || v.mail.losses != losses {
+			if !p.over || v.mail.losses != losses || !v.mail.holds(p.mail) {
 				continue
 			}
 			t.dropLetter(p.mail.target, p.mail)
@@ -350,6 +430,16 @@ func (c *courier) accepted(ctx context.Context, ps []parcel, losses uint64) erro
 		}
 		return nil
 	})
+}
+
+// holds reports whether the letter is still in its mailbox.
+func (m *mailroom) holds(ml *mail) bool {
+	b := m.boxes[ml.target]
+	if b == nil {
+		return false
+	}
+	i, ok := b.find(ml.number)
+	return ok && b.mails[i] == ml
 }
 
 // giveUp ends a letter for another host that its method never saw.

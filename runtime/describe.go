@@ -122,6 +122,9 @@ func (h *handle) describeRemote(ctx context.Context, via caps.Authority) (Object
 	if t, _ := turnOf(ctx); t != nil {
 		return ObjectInfo{}, &caps.Error{Op: "describe", Object: r.String(), Code: caps.ErrWouldBlock, Text: "a turn cannot wait for another host"}
 	}
+	if err := via.Gate.Alive(nil); err != nil {
+		return ObjectInfo{}, h.vat.told(ctx, "describe", outcome("describe", h, err))
+	}
 	w, err := h.vat.rt.wired("describe", r.String())
 	if err != nil {
 		return ObjectInfo{}, err

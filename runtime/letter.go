@@ -12,8 +12,8 @@ import (
 // another host needs, too: (incarnation of the sender's world, number) tells letters apart
 // for ever, and numbers rise along each channel.
 //
-// The stored form is sender, ceiling, opening, flags, those of seq, and from, theirs and box
-// that flags names, at, every, method, code, text, body: unsigned numbers as uvarints, at and every as
+// The stored form is sender, ceiling, opening, flags, those of seq, and from, theirs, box
+// and channel that flags names, at, every, method, code, text, body: unsigned numbers as uvarints, at and every as
 // varints, texts with their length in front, the body to the end; the slots are the record's.
 type letter struct {
 	number  uint64 // of the message, and of the object that its promise is or would be; part of the key
@@ -25,6 +25,7 @@ type letter struct {
 	from    uint64 // the peer for whom it is delivered here; 0: none, see peer.go
 	theirs  uint64 // its number there, or that of what it answers; 0: it has to do with no peer
 	box     uint64 // whose mailbox it waits in there
+	channel uint64 // the lineage of the world there
 	at      int64  // when it was sent, in nanoseconds since 1970
 	every   int64  // of an alarm: nanoseconds until it goes off again; 0: it does not
 	method  string
@@ -60,7 +61,9 @@ func (l *letter) record() objstore.Record {
 		b = binary.AppendUvarint(b, l.seq)
 	}
 	if l.theirs != 0 {
-		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, l.from), l.theirs), l.box)
+		for _, n := range [...]uint64{l.from, l.theirs, l.box, l.channel} {
+			b = binary.AppendUvarint(b, n)
+		}
 	}
 	b = binary.AppendVarint(binary.AppendVarint(b, l.at), l.every)
 	for _, s := range [...]string{l.method, string(l.code), l.text} {
@@ -81,7 +84,7 @@ func parseLetter(number uint64, method string, rec objstore.Record) (l letter, e
 		l.seq = p.uvarint()
 	}
 	if flags&4 != 0 {
-		l.from, l.theirs, l.box = p.uvarint(), p.uvarint(), p.uvarint()
+		l.from, l.theirs, l.box, l.channel = p.uvarint(), p.uvarint(), p.uvarint(), p.uvarint()
 	}
 	l.at, l.every = p.varint(), p.varint()
 	l.method, l.code, l.text = p.str(method), caps.Code(p.str("")), p.str("")

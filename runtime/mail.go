@@ -54,7 +54,9 @@ type mail struct {
 
 	target uint64
 	away   bool     // it is for another host
+	answer bool     // letter.answers
 	seq    uint64   // letter.seq, or number
+	tried  bool     // it was in a batch, at least in this opening
 	abroad bool     // another host has accepted it, and has not answered yet; see courier.go
 	size   int      // bytes that its sender is charged
 	row    *element // its newest; nil: it is in the store only
@@ -254,7 +256,7 @@ func (v *vat) loadMail() error {
 		ml.target, ml.size, ml.row = target, row.bytes(), nil
 		ml.seq, ml.abroad, ml.away = number, false, false // it is brought again, and known there
 		if l, err := parseLetter(number, ml.method, rec); err == nil {
-			ml.seq, ml.away = cmp.Or(l.seq, number), l.away()
+			ml.seq, ml.away, ml.answer = cmp.Or(l.seq, number), l.away(), l.answers()
 		}
 		m.charge(ml.sender, 1, ml.size)
 		v.addMail(ml)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -29,21 +30,27 @@ type peer struct {
 
 func newPeerKind() *KindOf[peer] { return Define[peer]("sturdy/peer") }
 
+const maxAnswerSlots = 1000 // references in the outcome of a letter from another host
+
 const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
 
 // A batch of letters is
 //
 //	1            the version
 //	lineage      of the world that they are from: its channel
+//	lineage      of the world that they are for, as far as that is known; else 0
 //	letters      each: place in the channel, number, mailbox, kind, then
 //	  a message  0; the token of its target; method; body; how many references, their tokens
-//	  an answer  1; "ran" or "not run"; body; how many references, their tokens
+//	  an answer  1; "ran" or "not run"; channel of the message; body; how many references, their tokens
 //
 // where numbers are uvarints, and texts have their length in front. Number and mailbox of an
-// answer are those of the message. Behind a number 0 nothing follows: that letter was given up,
-// and only its place is told. The answer to a batch is how many letters were dealt with, from
-// the first, and then notes: the index of a letter and what there is to say of it. Those
-// that were not dealt with are to be brought again later.
+// answer are those of the message. Behind a number 0 stands the token of the target and nothing
+// else: that letter was given up, and only its place is told.
+//
+// The answer to a batch is the lineage of the world that has got it, and a byte for each
+// letter, or none if the batch was for another lineage. Messages come in the order of their places, and
+// one that is held back holds back those behind it. Answers have no order: an answer finds its
+// letter waiting, or has done so before.
 const (
 	batchVersion = 1
 	ranText      = "ran"
@@ -51,14 +58,17 @@ const (
 	isMessage    = 0
 	isAnswer     = 1
 
+	noteTaken   = 0
 	noteKnown   = 1 // it has come before, so its outcome counts although it was given up
 	noteRefused = 2 // its target, or a reference in it, proves nothing
+	noteLater   = 3 // there is no room for it now
 )
 
 // pack writes a batch.
 func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
 	rt := c.rt
 	b := binary.AppendUvarint([]byte{batchVersion}, rt.lineages.Load().Current)
+	b = binary.AppendUvarint(b, c.theirs)
 	err := rt.View(ctx, func(t *ReadTurn) error {
 		for i := range ps {
 			p := &ps[i]
@@ -66,8 +76,8 @@ func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
 			if p.failed == nil && !l.answers() {
 				p.failed = t.mayLeave(l)
 			}
-			if p.failed != nil { // its place stays, so that the count of the answer is right
-				b = binary.AppendUvarint(binary.AppendUvarint(b, p.seq), 0)
+			if p.failed != nil {
+				b = appendText(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), 0), t.proof(l))
 				continue
 			}
 			b = t.packOne(b, p, c.host)
@@ -75,6 +85,18 @@ func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
 		return nil
 	})
 	return b, err
+}
+
+// proof is the token of the target of a letter that was given up; empty if it has none.
+func (t *ReadTurn) proof(l *letter) string {
+	if len(l.slots) == 0 {
+		return ""
+	}
+	h, _, _ := t.vat.rt.open(t.vat.rt.refOf(l.slots[0]))
+	if r, err := h.remote(); err == nil && r != nil {
+		return string(homeToken(r.Token, caps.Authority{}))
+	}
+	return ""
 }
 
 // mayLeave reports why a letter must not be sent any more: what it goes through has been
@@ -99,7 +121,7 @@ func (t *ReadTurn) packOne(b []byte, p *parcel, host string) []byte {
 	args := refs[1:]
 	if l.answers() {
 		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), l.theirs), l.box)
-		b = appendText(append(b, isAnswer), l.method)
+		b = binary.AppendUvarint(appendText(append(b, isAnswer), l.method), l.channel)
 	} else {
 		h, via, _ := rt.open(refs[0])
 		if via.Narrows() {
@@ -132,6 +154,7 @@ func appendText(b []byte, s string) []byte {
 type arrival struct {
 	seq         uint64
 	number, box uint64 // where it waits at the other host, or what is answered waits here
+	channel     uint64 // of what is answered
 	answer, ran bool
 	to          caps.Ref
 	method      string
@@ -144,36 +167,39 @@ type arrival struct {
 // that is durable. at is where host was found, or empty. An error says that the batch does not
 // decode, or that nothing of it was accepted.
 func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([]byte, error) {
-	lineage, all, err := rt.unpack(host, at, batch)
+	in := intake{host: host, at: at}
+	all, err := rt.unpack(&in, batch)
 	if err != nil {
 		return nil, err
 	}
-	var n int
-	var notes []byte
+	own := rt.lineages.Load().Current
+	answer := binary.AppendUvarint(nil, own)
+	if in.expects != 0 && in.expects != own {
+		return answer, nil
+	}
+	begin := len(answer)
 	err = rt.update(ctx, "accept", func(t *WriteTurn) error {
-		in := intake{t: t, host: host, at: at, lineage: lineage}
+		in, answer = intake{t: t, host: host, at: at, lineage: in.lineage}, answer[:begin]
 		if err := in.begin(); err != nil {
 			return err
 		}
-		notes = nil
-		for n = 0; n < len(all); n++ {
-			note, err := in.take(&all[n])
-			if err == errHeld {
-				break
+		for i := range all {
+			if a := &all[i]; in.h == nil && !a.answer && a.refused == nil {
+				if err := in.own(); err != nil { // before any is refused: that is noted then
+					return err
+				}
 			}
+		}
+		for i := range all {
+			note, err := in.take(&all[i])
 			if err != nil {
 				return err
 			}
-			if note != 0 {
-				notes = append(binary.AppendUvarint(notes, uint64(n)), note)
-			}
+			answer = append(answer, note)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return append(binary.AppendUvarint(nil, uint64(n)), notes...), nil
+	return answer, err
 }
 
 // intake is a batch on its way in. Nothing is kept of a host before one of its letters has
@@ -181,8 +207,10 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 type intake struct {
 	t        *WriteTurn
 	host, at string
-	lineage  uint64
+	lineage  uint64 // of the world that it is from
+	expects  uint64 // and of that which it is for; 0: any
 	mark     uint64
+	held     bool    // a message was, so those behind it are
 	h        *handle // the peer; nil: there is none yet
 	p        *peer   // its state for writing; nil: it has not been written to
 }
@@ -206,41 +234,43 @@ func (in *intake) begin() error {
 	return err
 }
 
-// take takes one letter. errHeld says that it, and those behind it, are for later.
+// take takes one letter.
 func (in *intake) take(a *arrival) (note byte, err error) {
 	t := in.t
 	switch {
-	case a.number == 0: // it was given up
-		if a.seq <= in.mark {
-			return noteKnown, nil
-		}
-		return 0, nil
-	case a.refused != nil && !a.answer: // as it will be each time that it comes
-		return noteRefused, nil
-	case a.seq <= in.mark:
-		return 0, nil
 	case a.answer:
-		found, err := t.takeAnswer(in.host, a)
-		if err != nil || !found && in.h == nil {
-			return 0, err
-		}
-		return 0, in.note(a.seq)
-	case in.h != nil && t.r.vat.mail.accounts[in.h.oid.N].full():
-		return 0, errHeld
+		return noteTaken, t.takeAnswer(in.host, a)
+	case in.held:
+		return noteLater, nil
+	case a.seq <= in.mark && a.number == 0:
+		return noteKnown, nil
+	case a.seq <= in.mark:
+		return noteTaken, nil
+	case in.h == nil: // nothing in the batch proves anything, nor ever has
+		return noteRefused, nil
+	case a.number == 0:
+		return noteTaken, in.note(a.seq) // so that it is not taken when it comes late by another way
+	case t.r.vat.mail.accounts[in.h.oid.N].full():
+		in.held = true
+		return noteLater, nil
 	}
 	if err := in.note(a.seq); err != nil {
 		return 0, err
 	}
 	v := t.r.vat
-	l := letter{from: in.h.oid.N, theirs: a.number, box: a.box, method: a.method}
-	if err := t.sendable(caps.Message{To: a.to, Method: a.method, Body: a.body, Slots: a.args}); err != nil {
-		return 0, t.answer(&l, settled{err: outcome(a.method, nil, err)})
+	l := letter{from: in.h.oid.N, theirs: a.number, box: a.box, channel: in.lineage, method: a.method}
+	err = a.refused
+	if err == nil {
+		err = t.sendable(caps.Message{To: a.to, Method: a.method, Body: a.body, Slots: a.args})
+	}
+	if err != nil {
+		return noteTaken, t.answer(&l, settled{err: outcome(a.method, nil, err)})
 	}
 	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, l.from, t.Now().UnixNano(), a.body
 	v.next++
 	l.slots = v.rt.slots([]objstore.Slot{v.rt.slot(a.to)}, a.args)
 	t.enqueue(l)
-	return 0, nil
+	return noteTaken, nil
 }
 
 // note notes that the host's letters have come as far as seq.
@@ -283,6 +313,13 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 	if err != nil {
 		return err
 	}
+	if len(body) > maxMessage || len(slots) > maxAnswerSlots {
+		o = settled{err: &caps.Error{Op: l.method, Code: caps.ErrBadResult, Text: fmt.Sprintf("it happened, but its result of %d bytes and %d references is too large to be brought to another host", len(body), len(slots))}}
+		l.ran = true
+		if body, slots, err = o.message(); err != nil {
+			return err
+		}
+	}
 	for _, r := range slots {
 		if err := t.storable(r); err != nil {
 			return err
@@ -297,7 +334,7 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 	if _, err := t.r.stateOf(to, v.rt.peers.def); err != nil {
 		return err
 	}
-	a := letter{number: v.next, sender: l.from, theirs: l.theirs, box: l.box, opening: v.rt.incarnation, at: t.Now().UnixNano(), method: ran, body: body}
+	a := letter{number: v.next, sender: l.from, theirs: l.theirs, box: l.box, channel: l.channel, opening: v.rt.incarnation, at: t.Now().UnixNano(), method: ran, body: body}
 	v.next++
 	a.slots = v.rt.slots([]objstore.Slot{v.rt.slot(v.rt.ref(to, caps.Full()))}, slots)
 	t.enqueue(a)
@@ -305,17 +342,17 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 }
 
 // takeAnswer ends the letter that an answer is for, if it waits for one from that host.
-func (t *WriteTurn) takeAnswer(host string, a *arrival) (found bool, _ error) {
+func (t *WriteTurn) takeAnswer(host string, a *arrival) error {
 	v := t.r.vat
 	b := v.mail.boxes[a.box]
-	if b == nil {
-		return false, nil
+	if b == nil || a.channel != v.rt.lineages.Load().Current {
+		return nil
 	}
 	i, ok := b.find(a.number)
-	if h := v.handleOf(a.box); !ok || b.mails[i].number != a.number || !h.standsAt(host) {
-		return false, nil
+	if h := v.handleOf(a.box); !ok || b.mails[i].number != a.number || t.takes(b.mails[i]) || !h.standsAt(host) {
+		return nil
 	}
-	return true, t.endWith(b.mails[i], a)
+	return t.endWith(b.mails[i], a)
 }
 
 // endWith ends a letter with its answer.
@@ -397,26 +434,28 @@ const maxErrorText = 4 << 10 // bytes of the text of an error from another host
 
 // unpack reads a batch of host. What is wrong with one letter is that letter's refusal; what
 // cannot be read is an error.
-func (rt *Runtime) unpack(host, at string, batch []byte) (lineage uint64, all []arrival, err error) {
-	bad := &caps.Error{Op: "accept", Object: host, Code: caps.ErrBadArgument, Text: "a batch of letters from the other host does not decode"}
+func (rt *Runtime) unpack(in *intake, batch []byte) (all []arrival, err error) {
+	bad := &caps.Error{Op: "accept", Object: in.host, Code: caps.ErrBadArgument, Text: "a batch of letters from the other host does not decode"}
 	p := letterParser{rest: batch}
 	if p.uvarint() != batchVersion {
-		return 0, nil, bad
+		return nil, bad
 	}
-	lineage = p.uvarint()
+	in.lineage, in.expects = p.uvarint(), p.uvarint()
 	for len(p.rest) > 0 && !p.bad {
 		a := arrival{seq: p.uvarint(), number: p.uvarint()}
 		if a.number != 0 {
-			rt.unpackOne(&p, &a, host, at)
+			rt.unpackOne(&p, &a, in.host, in.at)
+		} else {
+			_, a.refused = rt.ImportOwn([]byte(p.str("")), in.host)
 		}
 		if all = append(all, a); len(all) > maxParcels {
-			return 0, nil, bad
+			return nil, bad
 		}
 	}
 	if p.bad {
-		return 0, nil, bad
+		return nil, bad
 	}
-	return lineage, all, nil
+	return all, nil
 }
 
 func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
@@ -424,6 +463,7 @@ func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
 	switch p.uvarint() {
 	case isAnswer:
 		a.answer, a.ran = true, p.str(ranText) == ranText
+		a.channel = p.uvarint()
 	case isMessage:
 		to := p.str("")
 		a.method = p.str("")
@@ -445,6 +485,9 @@ func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
 			return
 		}
 		r, err := rt.Import([]byte(token), host, at)
+		if err == nil && r.IsNull() {
+			err = badToken()
+		}
 		if a.refused == nil {
 			a.refused = err
 		}

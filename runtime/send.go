@@ -111,7 +111,7 @@ func (t *WriteTurn) enqueue(l letter) *sent {
 	v, s := t.r.vat, &sent{}
 	v.makeLatent(s, l.number)
 	s.element = element{key: v.letterKey(l.to(), l.number), rec: l.record()}
-	s.mail = mail{number: l.number, seq: cmp.Or(l.seq, l.number), method: l.method, target: l.to(), sender: l.sender, size: s.element.bytes(), row: &s.element, sent: s}
+	s.mail = mail{number: l.number, seq: cmp.Or(l.seq, l.number), method: l.method, target: l.to(), sender: l.sender, answer: l.answers(), size: s.element.bytes(), row: &s.element, sent: s}
 	t.add(&s.element)
 	v.mail.charge(l.sender, 1, s.mail.size)
 	t.rare().sent = append(t.rare().sent, placed{target: l.to(), mail: &s.mail, row: &s.element, away: l.away()})

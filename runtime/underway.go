@@ -288,7 +288,7 @@ func (*activity) resend(t *WriteTurn, id string) error {
 		return err
 	}
 	l.number, l.code, l.text, l.opening, l.at = t.r.vat.next, "", "", t.r.vat.rt.incarnation, t.Now().UnixNano()
-	l.seq, l.from, l.theirs, l.box = 0, 0, 0, 0
+	l.seq, l.from, l.theirs, l.box, l.channel = 0, 0, 0, 0, 0
 	t.r.vat.next++
 	t.enqueue(l)
 	return nil

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/console"
 	"github.com/sturdyrt/sturdy/objstore"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
@@ -147,7 +148,7 @@ func TestLongWorkSaysHowFarItIs(t *testing.T) {
 
 func TestEveryErrorOfOpeningHasAHint(t *testing.T) {
 	for _, err := range []error{
-		&noWorldError{"x"}, objstore.ErrInUse, objstore.ErrNewerFormat, objstore.ErrDamaged, context.Canceled,
+		&noWorldError{"x"}, objstore.ErrInUse, &notListening{objstore.ErrInUse, nil}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered}, objstore.ErrNewerFormat, objstore.ErrDamaged, context.Canceled,
 	} {
 		if hint(err, "sturdy") == "" {
 			t.Errorf("%v has none", err)

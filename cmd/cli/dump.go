@@ -61,9 +61,12 @@ func (d *dumper) line(format string, args ...any) error {
 
 // object prints one object. One that cannot be read gets a line that says so.
 func (d *dumper) object(ctx context.Context, ref caps.Ref) error {
-	info, err := d.rt.Describe(ctx, ref)
+	info, err := look.Describe(ctx, d.rt, ref)
 	if err != nil {
 		return d.line("%s  %v", ref, err)
+	}
+	if _, _, _, away := look.Elsewhere(ref); away { // what opens it there is for nobody's eyes
+		return d.line("%s  on another host", d.name(ctx, ref))
 	}
 	state, err := d.rt.State(ctx, ref)
 	if err != nil {
@@ -100,7 +103,7 @@ func (d *dumper) row(s string, err error) error {
 
 // name is how an object and what a reference to it carries are printed.
 func (d *dumper) name(ctx context.Context, ref caps.Ref) string {
-	info, err := d.rt.Describe(ctx, ref)
+	info, err := look.Describe(ctx, d.rt, ref)
 	if err != nil {
 		return ref.String() + " (cannot be read)"
 	}

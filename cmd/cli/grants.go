@@ -90,7 +90,7 @@ func (c *grantsCmd) expiring(ctx context.Context, a *app, rt *sturdy.Runtime, of
 	if of.IsNull() {
 		return c.table(a, all, now)
 	}
-	info, err := rt.Describe(ctx, of)
+	info, err := look.Describe(ctx, rt, of)
 	if err != nil {
 		return err
 	}

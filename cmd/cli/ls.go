@@ -53,7 +53,7 @@ type lister struct {
 }
 
 func (l *lister) list(ctx context.Context, ref caps.Ref) error {
-	info, err := l.rt.Describe(ctx, ref)
+	info, err := look.Describe(ctx, l.rt, ref)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (l *lister) list(ctx context.Context, ref caps.Ref) error {
 // entry adds the line of one name. An object that cannot be read does not hide the others.
 func (l *lister) entry(ctx context.Context, n look.Name) {
 	name := text.Line(look.JoinPath(n.Name))
-	info, err := l.rt.Describe(ctx, n.Ref)
+	info, err := look.Describe(ctx, l.rt, n.Ref)
 	if err != nil {
 		l.add(name, "-", "-", text.Line(err.Error()))
 		return
@@ -98,6 +98,13 @@ func objectName(info sturdy.ObjectInfo) string {
 }
 
 func (l *lister) object(ctx context.Context, ref caps.Ref, info sturdy.ObjectInfo) error {
+	if _, _, host, away := look.Elsewhere(ref); away {
+		l.add("object", objectName(info))
+		l.add("rights", info.Rights.String())
+		l.add("host", host+"…, another one; "+l.a.name+" repl -w asks it")
+		l.flush()
+		return nil
+	}
 	state, err := l.rt.State(ctx, ref)
 	if err != nil {
 		return err

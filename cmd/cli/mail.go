@@ -33,7 +33,7 @@ func (c *mailCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 		if err != nil {
 			return err
 		}
-		info, err := rt.Describe(ctx, ref)
+		info, err := look.Describe(ctx, rt, ref)
 		if err != nil {
 			return err
 		}

@@ -42,6 +42,8 @@ type app struct {
 // grammar is the command line.
 type grammar struct {
 	Repl    replCmd    `cmd:"" help:"Talk to the objects of a world, or run a script over them."`
+	Serve   serveCmd   `cmd:"" help:"Open a world and let others reach its objects, until interrupted."`
+	ID      idCmd      `cmd:"" name:"id" help:"Print the name of a world's host, by which others reach it."`
 	Ls      lsCmd      `cmd:"" help:"List a directory or a collection of a world, or show an object."`
 	Who     whoCmd     `cmd:"" help:"List who holds an object, and through which grant."`
 	Grants  grantsCmd  `cmd:"" help:"List the grants of a world, or draw them as a tree."`

@@ -13,9 +13,10 @@ import (
 )
 
 type replCmd struct {
-	world
+	Where string `arg:"" name:"DIR" help:"The directory of the world; or sturdy://…, a text that somebody has given you."`
 	Write bool   `short:"w" help:"Let writes through. Without it the world is opened to look only."`
 	File  string `short:"f" name:"file" placeholder:"SCRIPT" help:"Run this script instead of asking. A script also comes from a pipe."`
+	Peer  peers  `placeholder:"HOST=ADDR" help:"Where another host is; may be repeated."`
 	Steps uint64 `default:"1000000000" help:"Of Starlark, that one input may take (${default})."`
 }
 
@@ -28,7 +29,11 @@ func (replCmd) Help() string {
 
 A field of an argument that is not given is an error; exit, quit and Ctrl-D leave.
 
-With -w the world is open for writing, as its program would have it: messages that wait are delivered, and timers go off.
+With -w the world is open for writing, as its program would have it: messages that wait are delivered, and timers go off. restore("sturdy://…") then also opens what other hosts have given.
+
+If a program has the world open, and listens, as serve does, repl attaches to it: root is its root. What needs the files of the world, like state and ps, is not there then.
+
+Instead of DIR a sturdy ref can be given: what it stands for is it. Other users of the machine can see the arguments of a command; they do not see what is typed at a prompt: restore("sturdy://…").
 
 A script stops at its first error, and the exit code is 1. In a script the value of an expression that stands alone is printed, as at the prompt.`
 }
@@ -38,23 +43,43 @@ func (c *replCmd) run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	rt, err := c.open(a, a.kinds, c.Write)
+	p, err := c.place(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer closing(rt, &err)
+	defer closing(p, &err)
 	s := console.New(console.Options{
-		Runtime: rt, Out: a.out, Writable: c.Write, Steps: c.Steps,
-		Writing: fmt.Sprintf("%s repl -w %s", a.name, quoted(c.Dir)),
+		Runtime: p.rt, Root: p.root, It: p.it, Away: p.away, Connected: p.node != nil, Peers: c.Peer,
+		Out: a.out, Writable: c.Write, Steps: c.Steps,
+		Writing: fmt.Sprintf("%s repl -w %s", a.name, c.shown()),
 		Timing:  script == nil, Screen: script == nil && a.isSeen(), Width: columns(a.in),
 	})
+	if p.host != "" {
+		fmt.Fprintf(a.lookedAt(script), "attached to the running host %s\n", p.host)
+	}
 	if script != nil {
 		return a.runScript(ctx, s, name, *script)
 	}
-	if err := c.banner(ctx, a, rt); err != nil {
+	if err := c.banner(ctx, a, s, p); err != nil {
 		return err
 	}
 	return converse(ctx, a, s, c.Write)
+}
+
+// shown is where the session is, as it would be typed. A sturdy ref is not repeated.
+func (c *replCmd) shown() string {
+	if isSturdyRef(c.Where) {
+		return "sturdy://…"
+	}
+	return quoted(c.Where)
+}
+
+// lookedAt is where a person looks: what a script prints is for whoever asked for that.
+func (a *app) lookedAt(script *string) io.Writer {
+	if script != nil {
+		return a.err
+	}
+	return a.out
 }
 
 // script is what is to be run, nil if somebody types.
@@ -99,8 +124,23 @@ func located(name string, err error) error {
 	return fmt.Errorf("%s:%d: %w", name, f.Line, err)
 }
 
-// banner says what world this is, and what this command cannot do in it.
-func (c *replCmd) banner(ctx context.Context, a *app, rt *sturdy.Runtime) error {
+// banner says where this is, and what this command cannot do there.
+func (c *replCmd) banner(ctx context.Context, a *app, s *console.Session, p *place) error {
+	switch {
+	case p.host != "":
+	case !p.it.IsNull():
+		input(ctx, a, s, "it")
+	default:
+		if err := c.worldBanner(ctx, a, p.rt); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(a.out, "help() lists what there is, Tab completes, Ctrl-D leaves.")
+	return nil
+}
+
+// worldBanner says what world this is, and what this command cannot do in it.
+func (c *replCmd) worldBanner(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 	ks, err := rt.Kinds(ctx)
 	if err != nil {
 		return err
@@ -118,7 +158,7 @@ func (c *replCmd) banner(ctx context.Context, a *app, rt *sturdy.Runtime) error 
 			unknown = append(unknown, name)
 		}
 	}
-	fmt.Fprintf(a.out, "%s · %s", text.Line(c.Dir), text.Count(objects, "object"))
+	fmt.Fprintf(a.out, "%s · %s", text.Line(c.Where), text.Count(objects, "object"))
 	if len(names) > 0 {
 		fmt.Fprintf(a.out, " · %s", strings.Join(names, ", "))
 	}
@@ -126,7 +166,6 @@ func (c *replCmd) banner(ctx context.Context, a *app, rt *sturdy.Runtime) error 
 	if len(unknown) > 0 {
 		fmt.Fprint(a.out, unknownKinds(a.name, unknown))
 	}
-	fmt.Fprintln(a.out, "help() lists what there is, Tab completes, Ctrl-D leaves.")
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (c *whoCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 			l.flush()
 			return err
 		}
-		info, err := rt.Describe(ctx, h.Ref)
+		info, err := look.Describe(ctx, rt, h.Ref)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,14 +21,15 @@ type world struct {
 	Dir string `arg:"" name:"DIR" help:"The directory of the world."`
 }
 
-// open opens the world; to look only, unless write. It never makes one: what is no world,
-// opening to look finds out and leaves alone.
+// open opens the world; to look only, unless write.
 func (w world) open(a *app, kinds []sturdy.Kind, write bool) (*sturdy.Runtime, error) {
-	o := sturdy.Options{Dir: w.Dir, Kinds: kinds, ReadOnly: true, Log: a.log()}
-	if write {
-		_, err := os.Stat(filepath.Join(w.Dir, "objects.db"))
-		o.ReadOnly = err != nil
-	}
+	return w.openAs(sturdy.Options{Kinds: kinds, Log: a.log()}, write)
+}
+
+// openAs is open with options. It never makes a world: what is none, opening to look finds out
+// and leaves alone.
+func (w world) openAs(o sturdy.Options, write bool) (*sturdy.Runtime, error) {
+	o.Dir, o.ReadOnly = w.Dir, !write || !w.exists()
 	rt, err := o.Open()
 	switch {
 	case err == nil && write && o.ReadOnly:
@@ -35,10 +37,18 @@ func (w world) open(a *app, kinds []sturdy.Kind, write bool) (*sturdy.Runtime, e
 	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, objstore.ErrDamaged):
 		return nil, &noWorldError{w.Dir}
 	case errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("%s is a file, and a world is a directory", w.Dir)
+		return nil, w.isFile()
 	}
 	return rt, err
 }
+
+// exists reports whether there is a world.
+func (w world) exists() bool {
+	_, err := os.Stat(filepath.Join(w.Dir, "objects.db"))
+	return err == nil
+}
+
+func (w world) isFile() error { return fmt.Errorf("%s is a file, and a world is a directory", w.Dir) }
 
 // look opens the world to look only and closes it when do has returned. do ends early when
 // the user interrupts it.
@@ -58,9 +68,9 @@ func (w world) lookWith(ctx context.Context, a *app, kinds []sturdy.Kind, do fun
 	return do(ctx, rt)
 }
 
-// closing closes the world at the end of a command.
-func closing(rt *sturdy.Runtime, err *error) {
-	if failed := rt.Close(); *err == nil {
+// closing closes a world, or what stands on it, at the end of a command.
+func closing(c io.Closer, err *error) {
+	if failed := c.Close(); *err == nil {
 		*err = failed
 	}
 }

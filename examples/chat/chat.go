@@ -22,7 +22,7 @@ const (
 	Who   caps.Query[[]Member]       = "who"
 	Mute  caps.Command[Silence]      = "mute"
 	Kick  caps.Command[string]       = "kick"  // the nickname
-	Knock caps.Action                = "knock" // has every screen asked whether it is there
+	Knock caps.Action                = "knock" // asks every screen whether it is there
 )
 
 // What the holder of a seat may ask.
@@ -89,7 +89,9 @@ func (r Room) Mute(ctx context.Context, s Silence) error { return Mute.Call(ctx,
 func (r Room) Kick(ctx context.Context, nick string) error { return Kick.Call(ctx, r.Ref, nick) }
 
 // Knock finds the screens that are gone, which otherwise the next post does, and vacates
-// their seats. It does not wait for that.
+// their seats. It does not wait for that. A screen that cannot be asked, because its host is
+// not connected, is gone when it has left four knocks without an answer; so whoever runs the
+// room knocks from time to time.
 func (r Room) Knock(ctx context.Context) error { return Knock.Call(ctx, r.Ref) }
 
 // Seat is a capability to take part: the same calls, as methods. All fail with ErrNoSeat

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -69,9 +70,15 @@ type guest struct {
 // joins has somebody come in who looks at his screen.
 func (h *house) joins(nick string) *guest {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(h.t.Context())
-	screen, posts := chat.Screen(ctx, h.Runtime)
-	g := &guest{nick: nick, t: h.t}
+	return takesSeat(h.t, h.Runtime, h.room(), nick)
+}
+
+// takesSeat has somebody whose screen is in the world rt join room.
+func takesSeat(t *testing.T, rt *sturdy.Runtime, room chat.Room, nick string) *guest {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	screen, posts := chat.Screen(ctx, rt)
+	g := &guest{nick: nick, t: t}
 	g.came = sync.NewCond(&g.mu)
 	ended := make(chan struct{})
 	go func() {
@@ -84,10 +91,11 @@ func (h *house) joins(nick string) *guest {
 		}
 	}()
 	g.leave = func() { cancel(); <-ended }
-	h.t.Cleanup(g.leave)
+	t.Cleanup(g.leave)
 	var err error
-	g.Seat, err = h.room().Join(ctx, chat.Request{Nick: nick, Screen: screen})
-	h.must(err)
+	if g.Seat, err = room.Join(ctx, chat.Request{Nick: nick, Screen: screen}); err != nil {
+		t.Fatal(err)
+	}
 	return g
 }
 
@@ -184,6 +192,37 @@ func TestAScreenThatGoesAwayVacatesItsSeat(t *testing.T) {
 		t.Error("leaving twice:", err)
 	}
 	bob2.says("the seat of before does not end mine")
+}
+
+// A host that is switched off answers nothing: for the room its screen takes for ever.
+func TestWhoDoesNotAnswerKnocksIsGone(t *testing.T) {
+	h := newHouse(t)
+	screen, posts := chat.Screen(t.Context(), h.Runtime) // nobody looks at it yet
+	look, end := iter.Pull(posts)
+	defer end()
+	slow, err := h.room().Join(t.Context(), chat.Request{Nick: "slow", Screen: screen})
+	h.must(err)
+	knocks := func(n int) {
+		for range n {
+			h.must(h.room().Knock(t.Context()))
+			h.Settle()
+		}
+	}
+	knocks(3)
+	h.must(slow.Say(t.Context(), "I am here"))
+	look()     // which answers what he was sent when he joined
+	h.Settle() // and what he has said himself
+	knocks(1 + 3)
+	if h.here() != "slow" {
+		t.Error("after three knocks without an answer:", h.here())
+	}
+	knocks(1)
+	if h.here() != "" {
+		t.Error("after four:", h.here())
+	}
+	if err := slow.Say(t.Context(), "I was asleep"); !errors.Is(err, chat.ErrNoSeat) {
+		t.Error(err)
+	}
 }
 
 func TestWhoLeavesSeesNothingMore(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	maxHistory = 100     // posts
 	maxBatch   = 32      // posts in one message to a screen
 	maxSilence = 30 * 24 * time.Hour
+	maxMissed  = 3 // knocks that a screen may leave without an answer
 
 	// What may be said from one seat.
 	burst    = 20

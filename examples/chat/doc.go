@@ -3,8 +3,8 @@
 // back: anything that understands [Show], most often a sturdy.Port that Go code listens at.
 //
 // Where things stand: chat.go what may be asked, room.go the room, seat.go what its holder
-// has, feed.go how posts get to a screen, check.go what is refused. tcp is a server for
-// telnet.
+// has, feed.go how posts get to a screen, check.go what is refused. server is a host
+// with one room, client somebody who takes part, from a world of his own in memory.
 //
 // # How a post gets to every screen
 //
@@ -16,4 +16,11 @@
 //
 // Rejected: a message for each post and screen. They would pile up before a slow screen,
 // charged to whoever sends them, until nobody could say anything because one does not listen.
+//
+// # Guests from other hosts
+//
+// A room knows nothing of hosts: a screen on another one is a reference like any other, stored
+// in its feed, and what is sent to it waits while either host is down. So a restart of the room
+// takes nobody's seat, and shows nobody a line twice. What a room cannot know is whether a host
+// that does not answer ever will; see [Room.Knock].
 package chat

@@ -15,6 +15,7 @@ type feed struct {
 	Screen caps.Ref
 	Next   int  // how many of Posts were sent, or are not to be
 	Busy   bool // Invariant: exactly if a message to the screen, or its outcome, is under way
+	Missed int  // knocks while that message was under way
 	Ended  bool // the seat is vacant
 }
 
@@ -42,18 +43,34 @@ func (f *feed) more(t *sturdy.WriteTurn) error {
 	return nil
 }
 
-func (f *feed) knock(t *sturdy.WriteTurn) error { return f.show(t, f.waiting(t)) }
+// knock sends the screen something, or counts that it has not answered yet. A host that is
+// switched off answers nothing, ever, and no promise breaks because of it. Knocks are counted
+// and not time, because time passes while the room's own host is down, when nobody can answer.
+func (f *feed) knock(t *sturdy.WriteTurn) error {
+	if !f.Busy {
+		return f.show(t, f.waiting(t))
+	}
+	if f.Missed++; f.Missed <= maxMissed {
+		return nil
+	}
+	return out.Call(t, f.Room, chair{f.Nick, t.Self()})
+}
 
 func (f *feed) stop(*sturdy.WriteTurn) error {
 	f.Ended = true
 	return nil
 }
 
-// showed is the answer to show: the screen has taken what was sent, or it is gone.
+// showed is the answer to show: the screen has taken what was sent, or it is gone. If there were
+// knocks since, it may have gone after that, and is asked again.
 func (f *feed) showed(t *sturdy.WriteTurn, o caps.Outcome[caps.Done]) error {
-	f.Busy = false
-	if o.Err != nil {
+	knocked := f.Missed > 0
+	f.Busy, f.Missed = false, 0
+	switch {
+	case o.Err != nil:
 		return out.Call(t, f.Room, chair{f.Nick, t.Self()})
+	case knocked:
+		return f.show(t, f.waiting(t))
 	}
 	return f.more(t)
 }

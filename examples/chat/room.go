@@ -181,8 +181,12 @@ func (r *room) vacate(t *sturdy.WriteTurn, m member) error {
 }
 
 func (r *room) knock(t *sturdy.WriteTurn) error {
+	var feeds []caps.Ref // first, as some seats may be vacated
 	for _, m := range r.Members.All(t) {
-		if err := knock.Call(t, m.Feed); err != nil {
+		feeds = append(feeds, m.Feed)
+	}
+	for _, f := range feeds {
+		if err := knock.Call(t, f); err != nil {
 			return err
 		}
 	}

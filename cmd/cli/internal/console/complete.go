@@ -49,11 +49,17 @@ func (s *Session) Complete(ctx context.Context, line string) (typed string, list
 // names are the global names that begin with the word.
 func (s *Session) names(w word) (list []Candidate) {
 	for _, name := range slices.Sorted(slices.Values(append(s.globals.Keys(), starlark.Universe.Keys()...))) {
-		if w.last != "" && strings.HasPrefix(name, w.last) && name != "_" {
+		if w.last != "" && strings.HasPrefix(name, w.last) && name != "_" && s.offered(name) {
 			list = append(list, Candidate{name, name, s.note(name)})
 		}
 	}
 	return list
+}
+
+// offered reports whether a name is of use here.
+func (s *Session) offered(name string) bool {
+	_, isVerb := s.globals[name].(*starlark.Builtin)
+	return !isVerb || s.isHere(name)
 }
 
 func (s *Session) note(name string) string {

@@ -47,7 +47,7 @@ func TestATabKnowsWhatComesNext(t *testing.T) {
 		"g.re":                         {"g.ref"},
 		"g.ref.cl":                     {"g.ref.clear("},
 		"u.re":                         {"u.reveal"},
-		"u.a":                          {"u.attenuate"},
+		"u.a":                          {"u.attenuate", "u.at"},
 		"rev":                          {"reversed", "revoke"},
 	} {
 		_, list := s.Complete(t.Context(), line)

@@ -9,5 +9,6 @@
 // fromvalue.go convert. The functions are in verbs.go and in a file
 // for each matter: verbs_list.go, verbs_turn.go, verbs_grant.go, verbs_mail.go, verbs_thread.go,
 // lsof.go and watch.go. grant.go is what grants take, sturdy.go the capability as text, which
-// prints redacted but once, and send.go what x.send and the promises are. show.go, grid.go and repr.go print, complete.go and tail.go complete.
+// prints redacted but once, send.go what x.send and the promises are, and wire.go what differs
+// for objects on other hosts. show.go, grid.go and repr.go print, complete.go and tail.go complete.
 package console

@@ -47,6 +47,9 @@ func (s *Session) failure(err error) *Failure {
 		f.Text = interrupted
 	case errors.As(err, &of):
 		f.Text = of.Error()
+		if of.Code == caps.ErrNotDelivered { // each address that was tried has a line
+			f.Text = strings.ReplaceAll(f.Text, "\n", "; ")
+		}
 	case s.stopped != nil:
 		f.Text = s.stopped.Error()
 	case errors.As(err, &eval):

@@ -19,7 +19,18 @@ import (
 
 // Options of a Session. Runtime and Out are needed.
 type Options struct {
-	Runtime  *sturdy.Runtime
+	Runtime *sturdy.Runtime
+	// Root is what root is; null: the root of Runtime or, with Away, nothing.
+	Root caps.Ref
+	// It is what it is; null: nothing.
+	It caps.Ref
+	// Away is set if Runtime is there to reach objects elsewhere and has none of its own. It
+	// says how to do what needs the files of their world.
+	Away string
+	// Connected: Runtime reaches other hosts, those of Peers at the address there.
+	Connected bool
+	Peers     map[string]string
+
 	Out      io.Writer
 	Writable bool   // writes are let through to the world
 	Writing  string // the command line that would let them through; in the error that refuses one
@@ -75,12 +86,19 @@ func New(o Options) *Session {
 	s := &Session{Options: o, ctx: context.Background(), pause: pause}
 	s.verbs = s.allVerbs()
 	s.globals = starlark.StringDict{
-		"root": s.ref(o.Runtime.Root().Ref),
 		"time": starlarktime.Module,
 		"math": starlarkmath.Module,
 	}
+	if s.Root.IsNull() && s.Away == "" {
+		s.Root = o.Runtime.Root().Ref
+	}
+	for name, ref := range map[string]caps.Ref{"root": s.Root, "it": s.It} {
+		if !ref.IsNull() {
+			s.globals[name] = s.ref(ref)
+		}
+	}
 	for _, v := range s.verbs {
-		s.globals[v.name] = starlark.NewBuiltin(v.name, v.run)
+		s.globals[v.name] = starlark.NewBuiltin(v.name, s.here(v))
 	}
 	return s
 }
@@ -225,7 +243,12 @@ func (s *Session) timed(turn func() error) error {
 	return err
 }
 
-// describe describes the object of ref, as the running turn sees it.
+// describe describes the object of ref, as the running turn sees it. Which kinds are known here
+// does not matter for an object elsewhere: its host calls it.
 func (s *Session) describe(ref caps.Ref) (sturdy.ObjectInfo, error) {
-	return s.Runtime.Describe(s.ctx, ref)
+	info, err := s.Runtime.Describe(s.ctx, ref)
+	if err == nil && elsewhere(info) {
+		info.Kind.Known = true
+	}
+	return info, s.unreached(err)
 }

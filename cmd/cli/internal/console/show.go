@@ -61,7 +61,7 @@ func (s *Session) showRef(r *refValue) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	head := fmt.Sprintf("%s %s  %s   ", look.Short(info.Kind.Name), info.ID, info.Rights)
+	head := fmt.Sprintf("%s %s%s  %s   ", look.Short(info.Kind.Name), info.ID, at(r.ref), info.Rights)
 	switch {
 	case info.Kind.Name == look.Directory:
 		head += s.entries(r)

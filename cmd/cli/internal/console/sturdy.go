@@ -73,6 +73,7 @@ func (v *sturdyValue) methods() []verb {
 		{"attenuate", "rights", "a text with fewer rights", v.attenuate},
 		{"only", "methods…", "a text for these methods only", v.only},
 		{"until", "time", "a text that ends earlier", v.until},
+		{"at", "address", "a text that says where its host is found", v.at},
 		{"reveal", "", "the text, which is a secret", v.reveal},
 	}
 }
@@ -91,6 +92,15 @@ func (v *sturdyValue) attenuate(_ *starlark.Thread, b *starlark.Builtin, args st
 		return nil, err
 	}
 	return v.weaker(v.ref.Attenuate(to))
+}
+
+// at is for hosts that do not say so themselves, or are found elsewhere.
+func (v *sturdyValue) at(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var address string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "address", &address); err != nil {
+		return nil, err
+	}
+	return v.weaker(v.ref.At(address))
 }
 
 // only takes names one by one, or one list of them.
@@ -169,6 +179,9 @@ func (s *Session) restore(_ *starlark.Thread, b *starlark.Builtin, args starlark
 // restored is what u stands for. That of a weaker text may have to be recorded, the first
 // time, which only a session that writes can do.
 func (s *Session) restored(u caps.SturdyRef) (ref caps.Ref, err error) {
+	if u.Host() != s.Runtime.Host() {
+		return s.foreign(u)
+	}
 	if s.Writable {
 		return s.Runtime.Restore(s.ctx, u)
 	}

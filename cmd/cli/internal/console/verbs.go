@@ -103,13 +103,19 @@ func (s *Session) helpNamed(name string) (starlark.Value, error) {
 func (s *Session) helpAll() string {
 	var rows [][]string
 	for _, v := range s.verbs {
-		rows = append(rows, []string{"  " + v.name + "(" + v.args + ")", v.help})
+		if s.isHere(v.name) {
+			rows = append(rows, []string{"  " + v.name + "(" + v.args + ")", v.help})
+		}
 	}
-	return "root is where everything starts: root.accounts.alice is an entry of an entry.\n" +
+	start := "root is where everything starts: root.accounts.alice is an entry of an entry.\n"
+	if s.Root.IsNull() {
+		start = "it is what was restored; restore(\"sturdy://…\") opens what else somebody has given you.\n"
+	}
+	return start +
 		"Behind the dot of anything else stand its methods: alice.deposit(cents=5), alice.attenuate(\"r\"),\n" +
 		"and alice.send.deposit(cents=5), which is delivered later.\n" +
 		"_ is the last value. The language is Starlark, which looks like Python. A tab completes.\n\n" +
-		text.Table(rows, 0)
+		text.Table(rows, 0) + s.helpAway()
 }
 
 func (s *Session) helpObject(info sturdy.ObjectInfo) string {
@@ -130,8 +136,12 @@ func (s *Session) helpObject(info sturdy.ObjectInfo) string {
 
 // ls lists a directory as a table, and a collection as its rows.
 func (s *Session) ls(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	x := s.ref(s.Runtime.Root().Ref).(*refValue)
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x?", &x); err != nil {
+	var x *refValue
+	err := starlark.UnpackArgs(b.Name(), args, kwargs, "x?", &x)
+	if err == nil && x == nil {
+		x, err = s.home()
+	}
+	if err != nil {
 		return nil, err
 	}
 	info, err := s.describe(x.ref)
@@ -169,18 +179,28 @@ func (s *Session) describeVerb(_ *starlark.Thread, b *starlark.Builtin, args sta
 	for _, g := range info.Grants {
 		grants = append(grants, starlark.String(look.GrantName(g)))
 	}
-	return newRecord(
+	r := newRecord(
 		"ID", starlark.String(info.ID), "Kind", starlark.String(info.Kind.Name), "Version", starlark.MakeInt(info.Kind.Version),
-		"Known", starlark.Bool(info.Kind.Known), "Rights", starlark.String(info.Rights.String()), "LSN", starlark.MakeUint64(info.LSN),
-		"Bytes", starlark.MakeInt(info.Bytes), "State", starlark.String(info.Kind.State.String()), "Methods", starlark.NewList(methods),
-		"Allows", starlark.NewList(allows), "Grants", starlark.NewList(grants),
-	), nil
+		"Rights", starlark.String(info.Rights.String()), "Methods", starlark.NewList(methods), "Allows", starlark.NewList(allows),
+	)
+	if elsewhere(info) { // its host does not say more
+		return r, nil
+	}
+	r.add("Grants", starlark.NewList(grants))
+	r.add("Known", starlark.Bool(info.Kind.Known))
+	r.add("LSN", starlark.MakeUint64(info.LSN))
+	r.add("Bytes", starlark.MakeInt(info.Bytes))
+	r.add("State", starlark.String(info.Kind.State.String()))
+	return r, nil
 }
 
 func (s *Session) state(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	x, info, err := s.described(b, args, kwargs)
 	if err != nil {
 		return nil, err
+	}
+	if elsewhere(info) {
+		return nil, s.notOverWire(b.Name())
 	}
 	v, err := s.Runtime.State(s.ctx, x.ref)
 	if err != nil {
@@ -233,6 +253,9 @@ func (s *Session) put(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	var dir, x *refValue
 	var name string
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "dir", &dir, "name", &name, "x", &x); err != nil {
+		return nil, err
+	}
+	if err := s.lasting(dir, x); err != nil {
 		return nil, err
 	}
 	return starlark.None, s.writing("put", func() error { return sturdy.Directory{Ref: dir.ref}.Put(s.ctx, name, x.ref) })

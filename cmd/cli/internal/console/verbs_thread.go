@@ -75,6 +75,9 @@ func asRows(list []threadRow) *starlark.List {
 
 // busiest is top without arguments: the threads, those first that need somebody.
 func (s *Session) busiest() (starlark.Value, error) {
+	if s.Away != "" {
+		return nil, s.notOverWire("top of all threads")
+	}
 	list, err := s.threads("")
 	if err != nil {
 		return nil, err
@@ -116,6 +119,8 @@ func (s *Session) threadOf(what string, x starlark.Value) (th sturdy.ThreadRef, 
 	switch {
 	case th.IsNull() && id == "":
 		return th, fmt.Errorf("%s: it wants a thread: a row of ps(), or its number like %q; not the %s %s", what, "1f", x.Type(), repr(x, 40))
+	case th.IsNull() && s.Away != "":
+		return th, s.notOverWire(what + " of a number")
 	case th.IsNull():
 		if th.Ref, err = s.Runtime.Object(s.ctx, id); err != nil {
 			return th, err
@@ -228,6 +233,9 @@ func (s *Session) waitThread(_ *starlark.Thread, b *starlark.Builtin, args starl
 	th, err := s.threadOf(b.Name(), x)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := s.describe(th.Ref); err != nil || elsewhere(info) {
+		return nil, cmp.Or(err, s.notOverWire(b.Name()))
 	}
 	ctx := s.ctx
 	if seconds != nil {

@@ -16,7 +16,7 @@ import (
 const maxFindings = 100
 
 // Check verifies a world: the store's invariants, then that every object loads, that every
-// reference in a state or a row leads to an object, and that collections hold as many rows
+// reference in a state or a row leads to an object (those on other hosts are not asked for), and that collections hold as many rows
 // as they say. It returns what is wrong, at most a hundred findings; an error says why it
 // could not go on. progress is told now and then how many objects have been seen.
 func Check(ctx context.Context, rt *sturdy.Runtime, progress func(objects int64)) (found []error, err error) {
@@ -67,10 +67,13 @@ func (c *checker) add(format string, args ...any) {
 
 // object checks one object and what it holds.
 func (c *checker) object(ref caps.Ref) {
-	info, err := c.rt.Describe(c.ctx, ref)
+	info, err := Describe(c.ctx, c.rt, ref)
 	if err != nil {
 		c.add("%s: %w", ref, err)
 		return
+	}
+	if _, _, _, away := Elsewhere(ref); away {
+		return // the rest is on its host
 	}
 	name := Short(info.Kind.Name) + " " + info.ID
 	state, err := c.rt.State(c.ctx, ref)
@@ -88,7 +91,7 @@ func (c *checker) object(ref caps.Ref) {
 
 // leads checks that a reference held by the object called name leads somewhere.
 func (c *checker) leads(name string, r caps.Ref) {
-	if _, err := c.rt.Describe(c.ctx, r); err != nil {
+	if _, err := Describe(c.ctx, c.rt, r); err != nil {
 		c.add("%s refers to %s: %w", name, r, err)
 	}
 }

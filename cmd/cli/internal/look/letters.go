@@ -52,7 +52,7 @@ func kinded(ctx context.Context, rt *sturdy.Runtime, name string) string {
 	if err != nil {
 		return name
 	}
-	info, err := rt.Describe(ctx, ref)
+	info, err := Describe(ctx, rt, ref)
 	if err != nil {
 		return name
 	}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+type idCmd struct{ world }
+
+// Help is what id --help says below the usage.
+func (idCmd) Help() string {
+	return `The name is 32 characters, a hash of the host's public key. It stands in the sturdy refs of the world, and others name the host by it: --peer HOST=ADDR. It is no secret.`
+}
+
+func (c *idCmd) run(_ context.Context, a *app) error {
+	host, err := c.host()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, host)
+	return err
+}
+
+// hostBytes is how much of the hash of a key is its host's name.
+const hostBytes = 20
+
+// host is what Runtime.Host answers, of a world that may be open elsewhere: the name is made of
+// the host's key, a file that is written once. Asking who has the world open would be another
+// way to learn it, and one that not every program answers.
+func (w world) host() (string, error) {
+	content, err := os.ReadFile(filepath.Join(w.Dir, "key"))
+	if err != nil {
+		return "", w.noKey(err)
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return "", w.badKey()
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	private, ok := key.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return "", w.badKey() // and nothing of what stands there
+	}
+	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:hostBytes])), nil
+}
+
+func (w world) badKey() error {
+	return fmt.Errorf("the file %s holds no host's key; put back the one that was there", filepath.Join(w.Dir, "key"))
+}
+
+// noKey is why there is no key to read.
+func (w world) noKey(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return w.isFile()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case !w.exists():
+		return &noWorldError{w.Dir}
+	}
+	return fmt.Errorf("%s has no host's key yet: it is made when the world is opened for writing", w.Dir)
+}
