@@ -28,8 +28,15 @@ func (n *Node) Deliver(ctx context.Context, host, at string, to []byte, m caps.M
 		return caps.Reply{}, named(err, m.Method, host)
 	}
 	reply := caps.Reply{Body: r.body}
-	reply.Slots, err = n.refs(r.slots, host, at)
-	return reply, err
+	if reply.Slots, err = n.refs(r.slots, host, at); err != nil {
+		return caps.Reply{}, happened(m.Method, host, err)
+	}
+	return reply, nil
+}
+
+// happened is the error of a call that was made, whose result does not come across.
+func happened(op, object string, why error) error {
+	return &caps.Error{Op: op, Object: object, Code: caps.ErrBadResult, Text: "it happened; a reference in its result does not come across: " + why.Error()}
 }
 
 // call asks host. A link that breaks before anything was sent over it is worth a second try: the
@@ -168,7 +175,7 @@ func (g guest) deliver(ctx context.Context, l *link, q request) (response, error
 	for _, ref := range reply.Slots {
 		token, err := rt.Export(ctx, ref, l.peer())
 		if err != nil {
-			return response{}, err
+			return response{}, happened(q.method, ref.String(), err)
 		}
 		r.slots = append(r.slots, token)
 	}

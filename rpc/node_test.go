@@ -201,6 +201,12 @@ func TestAStoredRefOpensAfterARestartOfBoth(t *testing.T) {
 	held, err := deskGet.Call(b.ctx(), b.desk)
 	must(t, err)
 	adds(t, held, 1, 3)
+	var given caps.Ref
+	must(t, b.rt.Update(b.ctx(), func(t *sturdy.WriteTurn) error {
+		given, _ = t.Grant(held, caps.Terms{Only: []caps.Named{deskAdd}})
+		return nil
+	}))
+	adds(t, given, 1, 4)
 	again := b.opens(a.save(caps.Terms{For: "b again"}))
 	if !again.Same(held) {
 		t.Errorf("%v and %v are not the same", again, held)

@@ -56,7 +56,7 @@ type mail struct {
 	away   bool     // it is for another host
 	answer bool     // letter.answers
 	seq    uint64   // letter.seq, or number
-	tried  bool     // it was in a batch, at least in this opening
+	tried  bool     // it was in a batch, or may have been in an earlier opening
 	abroad bool     // another host has accepted it, and has not answered yet; see courier.go
 	size   int      // bytes that its sender is charged
 	row    *element // its newest; nil: it is in the store only
@@ -247,7 +247,7 @@ func (v *vat) loadMail() error {
 			ml = &s.mail
 			delete(were, number)
 		} else {
-			ml = &mail{number: number}
+			ml = &mail{number: number, tried: true}
 			if l, err := parseLetter(number, "", rec); err == nil {
 				ml.sender, ml.method = l.sender, l.method
 			}

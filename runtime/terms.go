@@ -42,7 +42,7 @@ func (t *WriteTurn) terms(h *handle, a caps.Authority, terms caps.Terms, strict 
 		if m == nil || m.Name() == "" {
 			return bad("a method of Only has no name")
 		}
-		if strict && !terms.Deep {
+		if strict && !terms.Deep && !h.away.Load() { // what another host has only that one knows
 			if err := t.knows(h, m.Name()); err != nil {
 				return says, err
 			}
