@@ -82,9 +82,11 @@ func parseLetter(number uint64, method string, rec objstore.Record) (l letter, e
 	l.wanted = flags&1 != 0
 	if flags&2 != 0 {
 		l.seq = p.uvarint()
+		p.bad = p.bad || l.seq == 0
 	}
 	if flags&4 != 0 {
 		l.from, l.theirs, l.box, l.channel = p.uvarint(), p.uvarint(), p.uvarint(), p.uvarint()
+		p.bad = p.bad || l.theirs == 0
 	}
 	l.at, l.every = p.varint(), p.varint()
 	l.method, l.code, l.text = p.str(method), caps.Code(p.str("")), p.str("")
