@@ -172,6 +172,14 @@ func (c *courier) main() {
 	}
 }
 
+// free reports whether no mailbox has anything for the host.
+func (c *courier) free() bool {
+	cs := &c.rt.couriers
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(c.targets) == 0
+}
+
 // idle reports whether there is nothing left to wait for; then the courier is gone.
 func (c *courier) idle() bool {
 	cs := &c.rt.couriers
@@ -201,7 +209,7 @@ type parcel struct {
 func (c *courier) round() (more bool, err error) {
 	rt, ctx := c.rt, c.rt.couriers.ctx
 	ps, losses, err := c.collect(ctx)
-	if err != nil || len(ps) == 0 && len(c.targets) == 0 {
+	if err != nil || len(ps) == 0 && c.free() {
 		return false, err
 	}
 	w, err := rt.wired("send", c.host)

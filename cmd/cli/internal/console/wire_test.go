@@ -116,20 +116,21 @@ func TestObjectsOfARunningHostAreThere(t *testing.T) {
 	v := serve(t)
 	s, out := visit(t, v, Options{Writable: true})
 	host := v.rt.Host()[:8]
-	for src, want := range map[string]string{
-		"root":               "directory 1 at " + host + "  rwx   bell shelf\n",
-		"root.shelf.weigh()": "0\n",
-		`root.shelf.store(to=root.shelf, grams=5, note="n", notes=["a"]).to.weigh()`: "1\n",
-		"root.bell.ring(True)": "\"ding\"\n",
-		"root.shelf.clear()":   "",
-		"len(root)":            "2\n",
-		`same(root.shelf, root["shelf"]), root.shelf == root.shelf, len({root.shelf: 1})`: "(True, True, 1)\n",
-		"rows(ls())":                           "name   object\nbell   bell ",
-		"help(root.shelf)":                     "test.example/shelf, version 1; this reference carries rwx\n  r  weigh() int64\n",
-		"describe(root.shelf)":                 "kind     test.example/shelf\n",
-		"[m.needs for m in allows(root.bell)]": `["x"]`,
-		"try_(lambda: root.shelf.attenuate('r').clear())[1].code": string(caps.ErrNoRight),
+	for _, c := range [][2]string{
+		{"root", "directory 1 at " + host + "  rwx   bell shelf\n"},
+		{"root.shelf.weigh()", "0\n"},
+		{`root.shelf.store(to=root.shelf, grams=5, note="n", notes=["a"]).to.weigh()`, "1\n"},
+		{"root.bell.ring(True)", "\"ding\"\n"},
+		{"root.shelf.clear()", ""},
+		{"len(root)", "2\n"},
+		{`same(root.shelf, root["shelf"]), root.shelf == root.shelf, len({root.shelf: 1})`, "(True, True, 1)\n"},
+		{"rows(ls())", "name   object\nbell   bell "},
+		{"help(root.shelf)", "test.example/shelf, version 1; this reference carries rwx\n  r  weigh() int64\n"},
+		{"describe(root.shelf)", "kind     test.example/shelf\n"},
+		{"[m.needs for m in allows(root.bell)]", `["x"]`},
+		{"try_(lambda: root.shelf.attenuate('r').clear())[1].code", string(caps.ErrNoRight)},
 	} {
+		src, want := c[0], c[1]
 		if got := run(t, s, out, src); !strings.Contains(got, want) {
 			t.Errorf("%s: it says %q, want %q", src, got, want)
 		}
