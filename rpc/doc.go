@@ -17,9 +17,11 @@
 // A host is its Ed25519 key, the file "key" of its world, and its name a hash of the public
 // one. Connections over TCP are TLS 1.3 with certificates that both sides make of their keys
 // for themselves: nobody needs an authority, and who answers at an address with another key
-// than the sturdy ref names is refused before anything is said to him. Where a host can be
-// found stands in no Ref: Options.Peers names addresses, and a host that has called can be
-// called back over its own connection.
+// than the sturdy ref names is refused before anything is said to him. Where a host may be
+// found is a hint: Options.Peers says so first, then the sturdy ref, to which a host that
+// listens adds its own address, then where the host was found when a Ref came from it. A host
+// that has called can be called back over its own connection. A sturdy ref names no socket of
+// this machine: whoever wrote it has no say about those.
 //
 // A host also listens at the socket "sock" in its world's directory, which only the owner of
 // the directory can open. Whoever comes by there is handed the root, with every right, as the
@@ -31,7 +33,7 @@
 //	(*Node).Deliver                finds the link to the host, or makes one
 //	(*link).call                   a request with the token that seat has there, the method,
 //	                               the argument's bytes and a token for each Ref in it
-//	(*Node).serve                  at the other host: the token becomes a Ref again, which
+//	(guest).deliver                at the other host: the token becomes a Ref again, which
 //	                               checks authority like any Ref; the answer leaves when what
 //	                               it says is durable
 //
@@ -40,6 +42,9 @@
 // reconnection or a restart of either costs a Ref nothing, and what a peer was given it can
 // hand to nobody else but back. A Ref that is passed on to a third host leads through the
 // one that passed it on.
+//
+// A message that is sent goes the same way in batches, and stays here until its outcome is back:
+// see courier.go and peer.go of the runtime.
 //
 // # Outcomes
 //

@@ -11,14 +11,20 @@ import (
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
-func TestLettersToSeveralObjectsOfAHostAllArrive(t *testing.T) {
-	_, b, r := two(t)
-	var ds []caps.Ref
-	for range 8 {
-		d, err := deskMake.Call(b.ctx(), r, 0)
-		must(t, err)
+// drawers are objects that the desk r has made.
+func (h *host) drawers(r caps.Ref, n int) (ds []caps.Ref) {
+	h.t.Helper()
+	for range n {
+		d, err := deskMake.Call(h.ctx(), r, 0)
+		must(h.t, err)
 		ds = append(ds, d)
 	}
+	return ds
+}
+
+func TestLettersToSeveralObjectsOfAHostAllArrive(t *testing.T) {
+	_, b, r := two(t)
+	ds := b.drawers(r, 8)
 	var all sync.WaitGroup
 	for i, d := range ds {
 		all.Go(func() {
@@ -111,12 +117,7 @@ func TestATimerGoesOffForAnotherHost(t *testing.T) {
 
 func TestOneTurnSendsToSeveralObjectsOfAHost(t *testing.T) {
 	_, b, r := two(t)
-	var ds []caps.Ref
-	for range 50 {
-		d, err := deskMake.Call(b.ctx(), r, 0)
-		must(t, err)
-		ds = append(ds, d)
-	}
+	ds := b.drawers(r, 50)
 	for round := range 20 {
 		var ps []caps.Promise[int64]
 		must(t, b.rt.Update(b.ctx(), func(t *sturdy.WriteTurn) error {
@@ -144,12 +145,7 @@ func TestOneTurnSendsToSeveralObjectsOfAHost(t *testing.T) {
 
 func TestLettersToSeveralObjectsArriveAfterARestart(t *testing.T) {
 	a, b, r := two(t)
-	var ds []caps.Ref
-	for range 50 {
-		d, err := deskMake.Call(b.ctx(), r, 0)
-		must(t, err)
-		ds = append(ds, d)
-	}
+	ds := b.drawers(r, 50)
 	a.stop()
 	for range 3 {
 		for _, d := range ds {
