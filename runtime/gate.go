@@ -131,6 +131,7 @@ func (v *vat) reply(ctx context.Context, op string, g *group, err error) error {
 		return err
 	}
 	v.wake(v.kick)
+	hasBegun(ctx)
 	lost := g.wait(ctx)
 	if lost != nil && err != nil {
 		// What the turn failed on may never have been: its error must not be told either.

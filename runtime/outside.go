@@ -52,6 +52,7 @@ func (b *outsideBody[S, A, R]) enter(f caps.Frame, a A) (none R, err error) {
 	if err != nil {
 		return none, h.vat.told(ctx, b.method.op, outcome(b.method.op, h, err))
 	}
+	hasBegun(ctx) // it may take as long as it likes, and call whoever called it
 	r, err := b.run(ctx, h, s, a)
 	if err == nil {
 		if err = b.give(&r, via); err != nil {

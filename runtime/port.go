@@ -180,5 +180,6 @@ func (h *handle) callPort(ctx context.Context, m caps.Message) (caps.Reply, erro
 		return caps.Reply{}, &caps.Error{Op: m.Method, Object: h.name(), Code: caps.ErrWouldBlock, Text: "a turn cannot wait for a port; send to it"}
 	}
 	to, a, _ := h.vat.rt.open(h.Post(ctx, m))
+	hasBegun(ctx)
 	return to.Await(ctx, a)
 }
