@@ -44,14 +44,16 @@ var noteKind = sturdy.Define("test.example/note", sturdy.Command(noteTold, (*not
 
 // place is a desk as its caller holds it, and who the caller is.
 type place struct {
-	t     *testing.T
-	rt    *sturdy.Runtime // the caller's
-	desk  caps.Ref        // somewhere
-	mine  caps.Ref        // the caller's own desk
-	note  caps.Ref        // the caller's own note
-	owned sturdy.Grant    // of the desk's owner, through which desk came
-	kept  map[string]caps.Ref
-	grant map[string]sturdy.Grant
+	t      *testing.T
+	home   *site // of the desk
+	caller *site
+	rt     *sturdy.Runtime // the caller's
+	desk   caps.Ref        // somewhere
+	mine   caps.Ref        // the caller's own desk
+	note   caps.Ref        // the caller's own note
+	owned  sturdy.Grant    // of the desk's owner, through which desk came
+	kept   map[string]caps.Ref
+	grant  map[string]sturdy.Grant
 }
 
 func (p *place) ctx() context.Context { return within(p.t, 10*time.Second) }
@@ -275,19 +277,41 @@ func (p *place) told(was string) string {
 	return "never told"
 }
 
-// world is a world in a directory with its Node; it ends with the test.
-func world(t *testing.T) *sturdy.Runtime {
-	rt, err := sturdy.Open(filepath.Join(t.TempDir(), "w"), deskKind, drawerKind, noteKind)
-	must(t, err)
-	node, err := rpc.Attach(rt, rpc.Options{Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { must(t, errors.Join(node.Close(), rt.Close())) })
-	return rt
+// site is a world in a directory with its Node; it ends with the test, and can be restarted.
+type site struct {
+	t    *testing.T
+	dir  string
+	o    rpc.Options
+	rt   *sturdy.Runtime
+	node *rpc.Node
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{t: t, dir: filepath.Join(t.TempDir(), "w"), o: rpc.Options{Listen: "127.0.0.1:0"}}
+	s.open()
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *site) open() {
+	s.t.Helper()
+	var err error
+	s.rt, err = sturdy.Open(s.dir, deskKind, drawerKind, noteKind)
+	must(s.t, err)
+	s.node, err = rpc.Attach(s.rt, s.o)
+	must(s.t, err)
+	s.o.Listen = s.node.Address() // the same when it is opened again
+}
+
+func (s *site) close() {
+	s.t.Helper()
+	must(s.t, errors.Join(s.node.Close(), s.rt.Close()))
 }
 
 // behind makes a place for a caller who is so many hops away from the desk.
 func behind(t *testing.T, hops int) *place {
-	p := &place{t: t, kept: map[string]caps.Ref{}, grant: map[string]sturdy.Grant{}, rt: world(t)}
+	p := &place{t: t, kept: map[string]caps.Ref{}, grant: map[string]sturdy.Grant{}, home: newSite(t)}
+	p.caller, p.rt = p.home, p.home.rt
 	made, err := p.rt.Root().Ensure(t.Context(), "desk", func(t *sturdy.WriteTurn) caps.Ref { return deskKind.New(t, desk{}) })
 	must(t, err)
 	s, g, err := p.rt.Save(t.Context(), made, caps.Terms{For: "the first"})
@@ -297,7 +321,8 @@ func behind(t *testing.T, hops int) *place {
 	must(t, err)
 	for range hops {
 		before := p.rt
-		p.rt = world(t)
+		p.caller = newSite(t)
+		p.rt = p.caller.rt
 		s, _, err := before.Save(t.Context(), p.desk, caps.Terms{For: "the next"})
 		must(t, err)
 		p.desk, err = p.rt.Restore(t.Context(), s)
@@ -310,16 +335,76 @@ func behind(t *testing.T, hops int) *place {
 	return p
 }
 
-func TestAnObjectSaysTheSameHereAndElsewhere(t *testing.T) {
-	places := []*place{behind(t, 0), behind(t, 1), behind(t, 2)}
-	for _, s := range placeSteps() {
-		here := s.do(places[0])
-		if s.want != "" && here != s.want {
-			t.Errorf("%s, here: %s; want %s", s.name, here, s.want)
+// restartHome restarts the world of the desk. Its caller does not hear of it.
+func (p *place) restartHome() {
+	info, err := p.owned.Info(p.ctx())
+	must(p.t, err)
+	p.home.close()
+	p.home.open()
+	p.owned, err = p.home.rt.GrantByID(p.ctx(), info.ID)
+	must(p.t, err)
+}
+
+// restartCaller restarts the world of the caller, who has put all that he holds into its root.
+func (p *place) restartCaller() {
+	const deskName = "the desk"
+	p.kept[deskName] = p.desk
+	ids := map[string]string{}
+	for name, g := range p.grant {
+		info, err := g.Info(p.ctx())
+		must(p.t, err)
+		ids[name] = info.ID
+	}
+	must(p.t, p.rt.Update(p.ctx(), func(t *sturdy.WriteTurn) error {
+		for name, r := range p.kept {
+			if !r.IsNull() {
+				must(p.t, p.rt.Root().Put(t, "kept "+name, r))
+			}
 		}
-		for hops, p := range places[1:] {
-			if got := s.do(p); got != here {
-				t.Errorf("%s, behind %d hops: %s; here: %s", s.name, hops+1, got, here)
+		return nil
+	}))
+	p.caller.close()
+	p.caller.open()
+	p.rt = p.caller.rt
+	get := func(name string) caps.Ref {
+		r, err := p.rt.Root().Get(p.ctx(), name)
+		must(p.t, err)
+		return r
+	}
+	for name, r := range p.kept {
+		if !r.IsNull() {
+			p.kept[name] = get("kept " + name)
+		}
+	}
+	p.mine, p.note, p.desk = get("mine"), get("note"), p.kept[deskName]
+	for name, id := range ids {
+		g, err := p.rt.GrantByID(p.ctx(), id)
+		must(p.t, err)
+		p.grant[name] = g
+	}
+}
+
+func TestAnObjectSaysTheSameHereAndElsewhere(t *testing.T) {
+	here := behind(t, 0)
+	places := []struct {
+		name   string
+		p      *place
+		before func(*place) // before each step
+	}{
+		{"behind one hop", behind(t, 1), func(*place) {}},
+		{"behind two hops", behind(t, 2), func(*place) {}},
+		{"at a host that is restarted before each step", behind(t, 1), (*place).restartHome},
+		{"from a host that is restarted before each step", behind(t, 1), (*place).restartCaller},
+	}
+	for _, s := range placeSteps() {
+		want := s.do(here)
+		if s.want != "" && want != s.want {
+			t.Errorf("%s, here: %s; want %s", s.name, want, s.want)
+		}
+		for _, at := range places {
+			at.before(at.p)
+			if got := s.do(at.p); got != want {
+				t.Errorf("%s, %s: %s; here: %s", s.name, at.name, got, want)
 			}
 		}
 	}
