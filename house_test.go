@@ -155,6 +155,11 @@ func (h *house) ignored(p string) bool {
 	return false
 }
 
+// apart reports whether dir belongs to a module of its own.
+func (h *house) apart(dir string) bool {
+	return slices.ContainsFunc(h.nested, func(m string) bool { return dir == m || strings.HasPrefix(dir, m+"/") })
+}
+
 // owner is the top-level folder that f is in.
 func (f *source) owner() string { return strings.Split(f.dir, "/")[0] }
 
@@ -226,7 +231,7 @@ func importGraph(h *house) (wrong []string) {
 		"examples": {"caps", "objstore", "runtime", "rpc", "cmd"}, // a REPL that knows their kinds
 	}
 	for _, f := range h.files {
-		if slices.Contains(h.nested, f.dir) {
+		if h.apart(f.dir) {
 			continue
 		}
 		for _, imp := range f.imports() {
@@ -253,7 +258,7 @@ func thirdParties(h *house) (wrong []string) {
 	for _, f := range h.files {
 		for _, imp := range f.imports() {
 			for prefix, owner := range only {
-				if strings.HasPrefix(imp, prefix) && f.owner() != owner && !slices.Contains(h.nested, f.dir) {
+				if strings.HasPrefix(imp, prefix) && f.owner() != owner && !h.apart(f.dir) {
 					wrong = append(wrong, fmt.Sprintf("%s: only %s may import %s", f.path, owner, imp))
 				}
 			}

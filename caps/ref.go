@@ -1,6 +1,7 @@
 package caps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -53,7 +54,18 @@ func (r Ref) Deliver(ctx context.Context, m Message) (Reply, error) {
 		return Reply{}, nullError(m.Method)
 	}
 	m.To = r
+	if anyBegun(m.Slots) {
+		var err error
+		if m.Slots, err = settleAll(ctx, m.Method, m.Slots); err != nil {
+			return Reply{}, err
+		}
+	}
 	if t := turnOf(ctx); t != nil {
+		var err error
+		if r, err = r.Settle(ctx); err != nil || r.IsNull() {
+			return Reply{}, cmp.Or(err, nullError(m.Method))
+		}
+		m.To = r
 		if err := t.MayCall(r); err != nil {
 			return Reply{}, err
 		}

@@ -10,7 +10,7 @@ import (
 // shapeOf describes n, which stands inside the types of outer.
 func shapeOf(n *node, outer []*node) Shape {
 	s := Shape{Class: classes[n.op], Name: shapeName(n)}
-	if slices.Contains(outer, n) {
+	if s.Name != "" && slices.Contains(outer, n) { // whatever is inside itself is so through a type with a name
 		return Shape{Class: "again", Name: s.Name}
 	}
 	outer = append(outer, n)
@@ -69,6 +69,34 @@ func (s Shape) String() string {
 		return "struct{" + strings.Join(fields, "; ") + "}"
 	}
 	return string(s.Class)
+}
+
+// Brief is String with names of types in place of the structs that have one: "[]bank.Line".
+// Structs without one are "struct".
+func (s Shape) Brief() string {
+	var prefix strings.Builder
+	for {
+		switch {
+		case s.Class == "list":
+			prefix.WriteString("[]")
+		case s.Class == "array":
+			prefix.WriteString("[" + strconv.Itoa(s.Len) + "]")
+		case s.Class == "map" && s.Key != nil:
+			prefix.WriteString("map[" + s.Key.Brief() + "]")
+		case s.Class == "optional":
+			prefix.WriteString("*")
+		case s.Class == "struct" && s.Name != "":
+			return prefix.String() + s.Name
+		case s.Class == "struct":
+			return prefix.String() + "struct"
+		default:
+			return prefix.String() + s.String()
+		}
+		if s.Elem == nil {
+			return prefix.String()
+		}
+		s = *s.Elem
+	}
 }
 
 // named is the shape with the name of its Go type: "bank.Cents (int64)".

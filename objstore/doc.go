@@ -74,7 +74,7 @@
 //
 //	c  kind u32                  how many objects of the kind there are
 //	e  vat u64, number u64, elem  an element of the collection with that OID
-//	k  kind u32                  what the kind's number stands for
+//	k  kind u32                  what the kind's number stands for, and the numbers of its methods and fields
 //	o  vat u64, number u64        an object
 //	r  vat u64, number u64, vat u64, number u64, elem  a reference to the first OID, held by the second
 //

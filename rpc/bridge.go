@@ -15,21 +15,36 @@ import (
 
 // Deliver implements sturdy.Wire.
 func (n *Node) Deliver(ctx context.Context, host, at string, to []byte, m caps.Message) (caps.Reply, error) {
-	q := request{op: opCall, target: to, method: m.Method, body: m.Body}
+	q, err := n.asks(ctx, host, m)
+	if err != nil {
+		return caps.Reply{}, err
+	}
+	q.op, q.target = opCall, to
+	r, at, err := n.call(ctx, host, []string{at}, q)
+	return n.told(m.Method, host, at, r, err)
+}
+
+// asks is m as a request of host, but for its target.
+func (n *Node) asks(ctx context.Context, host string, m caps.Message) (request, error) {
+	q := request{method: m.Method, body: m.Body}
 	for _, r := range m.Slots {
 		token, err := n.rt.Export(ctx, r, host)
 		if err != nil {
-			return caps.Reply{}, err
+			return q, err
 		}
 		q.slots = append(q.slots, token)
 	}
-	r, at, err := n.call(ctx, host, []string{at}, q)
+	return q, nil
+}
+
+// told is what a call of method has come to at host.
+func (n *Node) told(method, host, at string, r response, err error) (caps.Reply, error) {
 	if err != nil {
-		return caps.Reply{}, named(err, m.Method, host)
+		return caps.Reply{}, named(err, method, host)
 	}
 	reply := caps.Reply{Body: r.body}
 	if reply.Slots, err = n.refs(r.slots, host, at); err != nil {
-		return caps.Reply{}, happened(m.Method, host, err)
+		return caps.Reply{}, happened(method, host, err)
 	}
 	return reply, nil
 }
@@ -98,7 +113,7 @@ func (n *Node) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) 
 	if len(r.slots) != 1 {
 		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrBadResult, Text: fmt.Sprintf("host %s answered with %d references where one was asked for", s.Host(), len(r.slots))}
 	}
-	return n.rt.Import(r.slots[0], s.Host(), found)
+	return n.rt.Import(r.slots[0], s.Host(), places(found, at))
 }
 
 // guest is who is at the other end of a link.
@@ -112,7 +127,7 @@ type guest struct {
 func (g guest) serve(ctx context.Context, l *link, q request) (response, error) {
 	rt := g.n.rt
 	switch q.op {
-	case opCall:
+	case opCall, opBegin:
 		return g.deliver(ctx, l, q)
 	case opRestore:
 		s, err := caps.ParseSturdyRef(string(q.body))
@@ -146,38 +161,47 @@ func (g guest) serve(ctx context.Context, l *link, q request) (response, error) 
 			return response{}, &caps.Error{Op: "root", Code: caps.ErrNoRight, Text: "the root is handed out at the socket in the world's directory only; over the network, restore a sturdy ref"}
 		}
 		return g.hand(ctx, l, rt.Root().Ref)
+	case opOperate:
+		return g.operate(ctx, l, q)
 	}
 	return response{}, &caps.Error{Code: caps.ErrNoMethod, Text: fmt.Sprintf("this host does not know request %d; it may be older than the one that asks", q.op)}
 }
 
-// hand is the answer that consists of one Ref.
-func (g guest) hand(ctx context.Context, l *link, ref caps.Ref) (response, error) {
-	token, err := g.n.rt.Export(ctx, ref, l.peer())
-	return response{slots: [][]byte{token}}, err
+// hand is the answer that consists of Refs.
+func (g guest) hand(ctx context.Context, l *link, refs ...caps.Ref) (r response, err error) {
+	for _, ref := range refs {
+		token, err := g.n.rt.Export(ctx, ref, l.peer())
+		if err != nil {
+			return response{}, err
+		}
+		r.slots = append(r.slots, token)
+	}
+	return r, nil
 }
 
 // deliver calls what the peer has a token of.
 func (g guest) deliver(ctx context.Context, l *link, q request) (response, error) {
 	rt := g.n.rt
-	to, err := rt.ImportOwn(q.target, l.peer())
-	if err != nil {
-		return response{}, err
-	}
-	m := caps.Message{Method: q.method, Body: q.body}
+	m, err := caps.Message{Method: q.method, Body: q.body}, error(nil)
 	if m.Slots, err = g.n.refs(q.slots, l.peer(), g.at); err != nil {
 		return response{}, err
 	}
-	reply, err := to.Deliver(ctx, m)
+	reply, err := g.call(ctx, l, q, m)
 	if err != nil {
 		return response{}, err
 	}
 	r := response{body: reply.Body}
 	for _, ref := range reply.Slots {
-		token, err := rt.Export(ctx, ref, l.peer())
+		ref, err := ref.Settle(ctx)
+		var token []byte
+		if err == nil {
+			token, err = rt.Export(ctx, ref, l.peer())
+		}
 		if err != nil {
 			return response{}, happened(q.method, ref.String(), err)
 		}
 		r.slots = append(r.slots, token)
 	}
+	q.is.settle(reply, nil)
 	return r, nil
 }

@@ -14,6 +14,7 @@ type asked struct {
 	last     uint64 // the newest id
 	calls    map[uint64]*pending
 	canceled map[uint64]struct{} // nobody waits for these any more; the peer answers them all the same
+	keeps    map[uint64]*keeping // results that can be called before they are here
 }
 
 // maxCanceled is how many requests, for each that the peer may serve at once, may be canceled
@@ -27,24 +28,41 @@ type pending struct {
 	method string
 	r      response
 	err    error
-	kindAt int64 // the offset of its frame's kind
-	end    int64 // the offset of its frame's end
+	keep   *keeping // how the peer keeps the result; nil: it does not
+	on     *keeping // the result that is called; nil: there is none
+	kindAt int64    // the offset of its frame's kind
+	end    int64    // the offset of its frame's end
 }
 
 // call asks the peer, and waits for the answer until ctx ends. The error says what has
 // become of the request: caps.ErrNotDelivered and caps.ErrOverloaded, nothing happened;
 // caps.ErrMaybeExecuted, it may have; anything else is the peer's answer.
 func (l *link) call(ctx context.Context, q request) (response, error) {
-	left, err := l.ready(ctx, &q)
+	id, p, err := l.put(ctx, &q)
 	if err != nil {
 		return response{}, err
 	}
-	p := l.spares.Get().(*pending)
-	defer l.recycle(p)
-	id, refused := l.submit(ctx, p, &q, left)
-	if refused != nil {
-		return response{}, refused
+	return l.await(ctx, id, p)
+}
+
+// put is the first half of call. The other is to be done once, and soon: only await sees
+// that ctx has ended.
+func (l *link) put(ctx context.Context, q *request) (id uint64, p *pending, err error) {
+	left, err := l.ready(ctx, q)
+	if err != nil {
+		return 0, nil, err
 	}
+	p = l.spares.Get().(*pending)
+	if id, err = l.submit(ctx, p, q, left); err != nil {
+		l.recycle(p)
+		return 0, nil, err
+	}
+	return id, p, nil
+}
+
+// await is the second half of call.
+func (l *link) await(ctx context.Context, id uint64, p *pending) (response, error) {
+	defer l.recycle(p)
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -56,7 +74,7 @@ func (l *link) call(ctx context.Context, q request) (response, error) {
 }
 
 func (l *link) recycle(p *pending) {
-	p.method, p.r, p.err = "", response{}, nil
+	p.method, p.r, p.err, p.keep, p.on = "", response{}, nil, nil, nil
 	l.spares.Put(p)
 }
 
@@ -128,9 +146,15 @@ func (l *link) submit(ctx context.Context, p *pending, q *request, left uint64) 
 		}
 		return 0, overloaded(q.method, nil, "the peer has not answered %d canceled requests", len(l.asked.canceled))
 	}
+	on := l.asked.keeps[q.on]
+	if q.on != 0 && on == nil {
+		defer l.mu.Unlock()
+		return 0, errKnown
+	}
 	l.asked.last++
 	id = l.asked.last
 	p.op, p.method = q.op, q.method
+	l.holds(id, p, q, on)
 	p.kindAt = l.out.queued()
 	l.out.buf = appendRequest(l.out.buf, id, q, left)
 	p.end = l.out.queued()
@@ -150,6 +174,7 @@ func (l *link) abandon(id uint64, p *pending, cause error) bool {
 	if !l.withdraw(id, p, cause) {
 		l.asked.canceled[id] = struct{}{}
 		l.out.buf = appendHeader(l.out.buf, kindCancel, id, 0)
+		l.forget(p, true)
 	}
 	l.flush(false)
 	return true
@@ -162,6 +187,9 @@ func (l *link) withdraw(id uint64, p *pending, cause error) bool {
 	unsent := p.end > l.out.taken
 	if unsent {
 		l.out.buf[p.kindAt-l.out.taken] = byte(kindVoid)
+	}
+	if unsent {
+		l.forget(p, false)
 	}
 	p.err = outcome(p.op, p.method, !unsent, cause)
 	return unsent
@@ -187,6 +215,7 @@ func (l *link) answered(f *frame) error {
 	}
 	delete(l.asked.calls, f.id)
 	l.out.proven = max(l.out.proven, p.end)
+	l.forget(p, true)
 	if f.kind == kindError {
 		p.err = f.err()
 	} else {

@@ -31,6 +31,7 @@ func (n *Node) reach(ctx context.Context, host string, at []string) (*link, erro
 		n.mu.Unlock()
 		return nil, errClosed()
 	}
+	at = strings.Split(strings.Join(at, betweenPlaces), betweenPlaces)
 	if own := n.o.Peers[host]; own != "" {
 		at = append([]string{own}, at...)
 	}
@@ -54,6 +55,23 @@ func (n *Node) reach(ctx context.Context, host string, at []string) (*link, erro
 	}
 }
 
+// places is where a host was found, and where else it may be: it can move. What stands between
+// them is in no address.
+func places(found string, at []string) string {
+	all := []string{}
+	for _, a := range append([]string{found}, at...) {
+		if a != "" && !slices.Contains(all, a) && len(all) < maxPlaces {
+			all = append(all, a)
+		}
+	}
+	return strings.Join(all, betweenPlaces)
+}
+
+const (
+	betweenPlaces = "\n"
+	maxPlaces     = 4
+)
+
 // try tries one address after the other, for whoever waits for d.
 func (n *Node) try(host string, at []string, d *dialing) {
 	var errs []error
@@ -68,9 +86,12 @@ func (n *Node) try(host string, at []string, d *dialing) {
 		errs = append(errs, fmt.Errorf("%s: %w", a, err))
 	}
 	if d.link == nil {
-		d.err = &caps.Error{Code: caps.ErrNotDelivered, Text: fmt.Sprintf("host %s cannot be reached: %v", host, errors.Join(errs...))}
+		d.err = &caps.Error{Code: caps.ErrNotDelivered, Text: fmt.Sprintf("host %s cannot be reached; if it is elsewhere, say where in Options.Peers: %v", host, errors.Join(errs...))}
 	}
 	n.mu.Lock()
+	if d.err != nil {
+		n.missed(host, d.err)
+	}
 	delete(n.dials, host)
 	n.mu.Unlock()
 	close(d.done)
@@ -97,6 +118,9 @@ func (n *Node) dial(ctx context.Context, address, host string) (*link, error) {
 	if l == nil {
 		return nil, errClosed()
 	}
+	n.mu.Lock()
+	n.counts(l)
+	n.mu.Unlock()
 	n.running.Go(func() {
 		<-l.done()
 		n.drop(l)
@@ -107,11 +131,41 @@ func (n *Node) dial(ctx context.Context, address, host string) (*link, error) {
 // Root is the root of the world whose socket is at address, see SocketOf, with every right:
 // who can open the socket could read the world's files as well.
 func (n *Node) Root(ctx context.Context, address string) (caps.Ref, error) {
-	l, err := n.dial(ctx, address, "")
+	l, err := n.atSocket(ctx, address)
 	if err != nil {
 		return caps.Ref{}, &caps.Error{Op: "attach", Object: address, Code: caps.ErrNotDelivered, Text: err.Error()}
 	}
 	return n.ask(ctx, l, address, request{op: opRoot})
+}
+
+// atSocket returns the link that was made to address, or makes one. Any other to that host may
+// have come about in another way, and be a stranger's there.
+func (n *Node) atSocket(ctx context.Context, address string) (*link, error) {
+	find := func(but *link) *link {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for l, at := range n.all {
+			if l == but || at != address || l.err() != nil {
+				continue
+			}
+			if but != nil { // somebody else was as fast
+				but.close(nil)
+			}
+			return l
+		}
+		return nil
+	}
+	if l := find(nil); l != nil {
+		return l, nil
+	}
+	l, err := n.dial(ctx, address, "")
+	if err != nil {
+		return nil, err
+	}
+	if other := find(l); other != nil {
+		return other, nil
+	}
+	return l, nil
 }
 
 // ask asks for one Ref.

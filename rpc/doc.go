@@ -40,8 +40,13 @@
 // A token is made by the host of an object for one other host, and is proof by itself: see
 // token.go of the runtime. So no side keeps a table of what it has given to whom, a
 // reconnection or a restart of either costs a Ref nothing, and what a peer was given it can
-// hand to nobody else but back. A Ref that is passed on to a third host leads through the
-// one that passed it on.
+// hand to nobody else but back.
+//
+// A Ref that is passed on to a third host leads through the one that passed it on, and stays so.
+// The host of the object could make a token for the third one; but then that has two ways to one
+// object, and nothing tells it when the longer one is empty, so that what it sends by both would
+// overtake itself. And the one in the middle would have no say any more: what it cuts off, by a
+// grant, by a membrane or by going, the shorter way would not know of.
 //
 // A message that is sent goes the same way in batches, and stays here until its outcome is back:
 // see courier.go and peer.go of the runtime.
@@ -54,9 +59,18 @@
 // other host says, with the same code as there. Deadlines and cancellation travel; a method
 // that has begun over there runs to its end.
 //
+// # Hosts that come and go
+//
+// Nobody has to know. Who wants to has (*Node).Hosts for how they are, (*Node).Events for who was
+// lost and who came back, (*Node).Broken to wait until the host of one object is lost, and Where
+// of the runtime for which host that is. A Ref is not broken by any of it.
+//
+// A host that has sent letters is remembered here: see forget.go of the runtime for how long, and
+// for what becomes of its letters if it comes back later than that.
+//
 // # Limits
 //
-// See Limits. Everything that a peer sends is hostile until parsed, and everything that it can
+// See Limits, and seats.go for who is let in when all places are taken. Everything that a peer sends is hostile until parsed, and everything that it can
 // make us keep is counted. A peer that breaks the rules, is silent for too long or does not
 // read what it asked for is disconnected, which the Refs that lead there survive.
 package rpc

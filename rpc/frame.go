@@ -17,16 +17,20 @@ import (
 // a body, which is the rest.
 //
 //	hello     0       the largest message and the most slots that the sender takes
-//	request   id      op, milliseconds until the deadline or 0, target, method, slots, body
+//	request   id      op, milliseconds until the deadline or 0, target, method, slots, body;
+//	                  of opBegin, in front of the target: the request whose result is called
+//	                  or 0, what the caller has of that, whether the result will be called
 //	response  id      slots, body
 //	error     id      operation, object, code, text, cause
 //	cancel    id
 //	ping      number
 //	pong      number  that of the ping
+//	release   id      of a request, on whose result no more is called
 //	bye       0       why
 //	void      any     anything: a request that was withdrawn before it left
 //
-// The ids of requests rise. Every request is answered once, also one that is canceled.
+// The ids of requests rise. Every request is answered once, also one that is canceled. What is
+// said to be called is kept until it is released, which follows the answer or a cancel.
 type kind byte
 
 const (
@@ -39,6 +43,7 @@ const (
 	kindPing
 	kindPong
 	kindBye
+	kindRelease
 )
 
 // op is what a request asks.
@@ -50,6 +55,8 @@ const (
 	opDescribe
 	opRoot
 	opSend
+	opOperate
+	opBegin // opCall, of a result that may not be known yet, or whose result may be called then
 )
 
 // changesNothing reports whether a request may be repeated although it may have run.
@@ -59,10 +66,16 @@ func (o op) changesNothing() bool { return o == opRestore || o == opDescribe || 
 // who make and serve requests.
 type request struct {
 	op     op
+	on     uint64 // the request whose result is called; 0: target is. Of opBegin, as the next two
+	has    uint8  // what the caller has of that result
+	keep   bool   // the result will be called
 	target []byte
 	method string
 	body   []byte
 	slots  [][]byte
+	of     *kept  // the result that is called, where the request is served
+	is     *kept  // what keeps the result of this one there
+	begun  func() // lets the next begin that is called on the same result; nil: there is none
 }
 
 // response is the answer to a request that succeeded.
@@ -77,6 +90,9 @@ type frame struct {
 	id       uint64
 	op       op
 	left     uint64 // milliseconds until the deadline; 0: there is none
+	on       uint64
+	has      uint8
+	keep     bool
 	target   []byte
 	method   []byte
 	slots    [][]byte
@@ -120,9 +136,12 @@ func (f *frame) parse(b []byte, lim *Limits) error {
 		f.message, f.maxSlots = p.uvarint(), p.uvarint()
 	case kindRequest:
 		f.op, f.left = op(p.byte()), p.uvarint()
+		if f.op == opBegin {
+			f.on, f.has, f.keep = p.uvarint(), p.byte(), p.bool()
+		}
 		f.target, f.method = p.bytes(maxToken), p.bytes(maxMethod)
 		f.slots, f.body = p.slots(lim.Slots), p.all()
-		if f.op < opCall || f.op > opSend {
+		if f.op < opCall || f.op > opBegin {
 			p.fail(fmt.Errorf("a request for %d, which is nothing", f.op))
 		}
 	case kindResponse:
@@ -133,7 +152,7 @@ func (f *frame) parse(b []byte, lim *Limits) error {
 		}
 	case kindBye:
 		f.reason = p.bytes(maxReason)
-	case kindCancel, kindPing, kindPong:
+	case kindCancel, kindPing, kindPong, kindRelease:
 	default:
 		p.fail(fmt.Errorf("a frame of kind %d, which is none", f.kind))
 	}
@@ -165,6 +184,14 @@ func (p *frameParser) byte() byte {
 	c := p.rest[0]
 	p.rest = p.rest[1:]
 	return c
+}
+
+func (p *frameParser) bool() bool {
+	c := p.byte()
+	if c > 1 {
+		p.fail(errFrame)
+	}
+	return c == 1
 }
 
 func (p *frameParser) uvarint() uint64 {
@@ -237,7 +264,11 @@ func slotsSize(slots [][]byte) int {
 
 // size is that of the frame's fields behind its number.
 func (q *request) size(left uint64) int {
-	return 1 + uvarintSize(left) + fieldSize(len(q.target)) + fieldSize(len(q.method)) + slotsSize(q.slots) + len(q.body)
+	n := 1 + uvarintSize(left)
+	if q.op == opBegin {
+		n += uvarintSize(q.on) + 2
+	}
+	return n + fieldSize(len(q.target)) + fieldSize(len(q.method)) + slotsSize(q.slots) + len(q.body)
 }
 
 func (r *response) size() int { return slotsSize(r.slots) + len(r.body) }
@@ -251,6 +282,12 @@ func appendHeader(b []byte, k kind, id uint64, size int) []byte {
 func appendRequest(b []byte, id uint64, q *request, left uint64) []byte {
 	b = appendHeader(b, kindRequest, id, q.size(left))
 	b = binary.AppendUvarint(append(b, byte(q.op)), left)
+	if q.op == opBegin {
+		b = append(binary.AppendUvarint(b, q.on), q.has, 0)
+		if q.keep {
+			b[len(b)-1] = 1
+		}
+	}
 	b = appendField(appendField(b, q.target), q.method)
 	return append(appendSlots(b, q.slots), q.body...)
 }

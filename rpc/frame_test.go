@@ -131,7 +131,7 @@ func TestEveryFieldIsBounded(t *testing.T) {
 		"slots":         appendRequest(nil, 1, &request{op: opCall, slots: make([][]byte, 6)}, 0),
 		"slot":          appendResponse(nil, 1, &response{slots: [][]byte{make([]byte, maxToken+1)}}),
 		"no op":         appendRequest(nil, 1, &request{}, 0),
-		"unknown op":    appendRequest(nil, 1, &request{op: opSend + 1}, 0),
+		"unknown op":    appendRequest(nil, 1, &request{op: opBegin + 1}, 0),
 		"slots to come": raw(byte(kindResponse), 1, 5, 0),
 		"kind":          raw(99, 1),
 		"nothing":       raw(),

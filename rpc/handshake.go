@@ -51,6 +51,12 @@ func readPreface(r io.Reader, want string) error {
 // The client is done before the server has judged the client's key; if that is refused, the
 // first read says so.
 func secure(ctx context.Context, raw net.Conn, id identity, server bool, want string, lim Limits) (net.Conn, string, error) {
+	return secureWith(ctx, raw, id, server, want, lim, false)
+}
+
+// secureWith is secure. open: a server lets foreign programs in as well, which prove nothing
+// and have no host id.
+func secureWith(ctx context.Context, raw net.Conn, id identity, server bool, want string, lim Limits, open bool) (net.Conn, string, error) {
 	lim = lim.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, lim.Handshake)
 	defer cancel()
@@ -67,10 +73,17 @@ func secure(ctx context.Context, raw net.Conn, id identity, server bool, want st
 		InsecureSkipVerify:          true, // instead of names, VerifyConnection checks the key
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
+		NextProtos:                  []string{protocolLink},
 		VerifyConnection: func(state tls.ConnectionState) (err error) {
+			if open && foreigner(state) {
+				return nil
+			}
 			peer, err = pinned(state, want)
 			return err
 		},
+	}
+	if open {
+		config.ClientAuth, config.NextProtos = tls.RequestClientCert, append(config.NextProtos, protocolForeign)
 	}
 	side := tls.Client
 	if server {

@@ -7,13 +7,23 @@ import (
 
 // Limits bound what one peer can make this host hold or wait for. The zero value is the
 // defaults; so is each field that is zero or negative.
+//
+// What has no field: a value is nested 64 deep at most, which its type or its codec refuses with
+// caps.ErrBadArgument. There is no table of exports that could grow: what a peer was given, it
+// holds itself. Letters of a host that wait here, and the outcomes that wait for it, are 10,000
+// or 16 MiB together: the next stay where they are, and who sends on there gets ErrOverloaded in
+// the end. Hosts that are remembered because of letters are 100,000.
 type Limits struct {
-	// Connections is how many peers may be connected at once: 128.
+	// Connections is how many connections others may have made to this host over the network: 128,
+	// and as many through the socket. When there are as many, a place is taken from who needs
+	// it least, see seats.go; the peer finds ErrNotDelivered if that is the one that just came.
 	Connections int
-	// Handshake is how long a peer may take to prove who it is, and then to greet: 10 s.
+	// Handshake is how long a peer may take to prove who it is, and then to greet: 10 s. One that
+	// takes longer is disconnected: ErrNotDelivered.
 	Handshake time.Duration
 	// MessageBytes is the size of the largest message that is taken from a peer: 4 MiB. Less
-	// than 16 KiB counts as 16 KiB, so that every error fits. Each side tells the other its own.
+	// than 16 KiB counts as 16 KiB, so that every error fits. Each side tells the other its own, which makes
+	// caps.ErrBadArgument of a call that is larger, and caps.ErrBadResult of a result.
 	MessageBytes int
 	// Calls is how many requests of one peer are served at once: 1024. The next are answered
 	// with caps.ErrOverloaded.
@@ -25,7 +35,8 @@ type Limits struct {
 	// Idle is how long a peer may be silent, or read nothing of what waits for it, before it
 	// is given up: 60 s. After half of it, it is asked for a sign of life.
 	Idle time.Duration
-	// Slots is how many capabilities one message may carry: 1024.
+	// Slots is how many capabilities one message may carry: 1024. More are refused like what is
+	// too large.
 	Slots int
 }
 

@@ -14,9 +14,8 @@ import (
 	"github.com/sturdyrt/sturdy/caps"
 )
 
-// handler serves what a peer asks. It is called on a goroutine of its own for each request,
-// except opSend: those are handed over one after the other, in order, on one goroutine of the
-// link. ctx ends when the peer cancels, its deadline passes, the handler returns, or the link
+// handler serves what a peer asks. It is called on a goroutine of its own for each request, also
+// for opSend: batches of letters say themselves in what order they are to be taken. ctx ends when the peer cancels, its deadline passes, the handler returns, or the link
 // breaks; it carries no values. An error is sent as a *caps.Error, each field cut to a limit.
 type handler func(ctx context.Context, l *link, q request) (response, error)
 
@@ -54,10 +53,13 @@ type link struct {
 	ping  ping
 }
 
-// ping is how a silent peer is asked for a sign of life.
+// ping is how a peer is asked for a sign of life.
 type ping struct {
 	last uint64
-	open bool // last is not answered yet
+	open bool          // last is not answered yet
+	back chan struct{} // closed when last is answered
+	sent time.Duration // when last was sent, after start
+	took time.Duration // how long an answer took; zero: there was none yet
 }
 
 // goodbye is how long a link that ends waits for the peer to take the reason.
@@ -72,7 +74,8 @@ func newLink(conn net.Conn, peer string, serve handler, lim Limits, log *slog.Lo
 	}
 	l.spares.New = func() any { return &pending{done: make(chan struct{}, 1)} }
 	l.asked.calls, l.asked.canceled = map[uint64]*pending{}, map[uint64]struct{}{}
-	l.load.serving = map[uint64]*incoming{}
+	l.asked.keeps = map[uint64]*keeping{}
+	l.load.serving, l.load.kept = map[uint64]*incoming{}, map[uint64]*kept{}
 	l.out.kick = make(chan struct{}, 1)
 	l.out.buffered = buffered(conn)
 	l.out.buf = appendHello(append(l.out.buf, preface...), &l.lim)
@@ -134,7 +137,7 @@ func (l *link) end(why error, reason string) {
 	close(l.broken)
 	l.keeper.Stop()
 	serving := l.load.serving
-	l.load.serving, l.load.sends = nil, nil
+	l.load.serving, l.load.kept = nil, nil
 	// A write under way, by whomever, ends by the deadline.
 	last := time.Unix(1, 0)
 	if l.bye {
@@ -180,16 +183,47 @@ func (l *link) keep() {
 	}
 }
 
-// ask sends a ping, unless the last is not answered yet.
-func (l *link) ask() {
+// ask sends a ping, unless the last is not answered yet. What it returns is closed when an
+// answer has come.
+func (l *link) ask() (back <-chan struct{}) {
 	l.mu.Lock()
 	if l.ping.open || l.ended != nil {
-		l.mu.Unlock()
-		return
+		defer l.mu.Unlock()
+		return l.ping.back
 	}
 	l.ping.last, l.ping.open = l.ping.last+1, true
+	l.ping.back, l.ping.sent = make(chan struct{}), time.Since(l.start)
+	back = l.ping.back
 	l.out.buf = appendHeader(l.out.buf, kindPing, l.ping.last, 0)
 	l.flush(false)
+	return back
+}
+
+// doubted is how long a peer has for a sign of life over a link, when it has made another.
+const doubted = 3 * time.Second
+
+// doubt ends the link if the peer says nothing over it for a while: it has made another link,
+// so it may have given this one up, over a network that carried no word of that. What waits
+// for this one would wait for Idle.
+func (l *link) doubt() {
+	since := time.Since(l.start)
+	soon := time.NewTimer(min(doubted, l.lim.Idle))
+	defer soon.Stop()
+	select {
+	case <-l.ask():
+	case <-l.broken:
+	case <-soon.C:
+		if time.Duration(l.heard.Load()) < since {
+			l.end(fmt.Errorf("%s has made another link, and has been silent over this one for %v", l.host, doubted), "silent, and there is another link")
+		}
+	}
+}
+
+// roundTrip is how long the last sign of life took that was asked for; zero: there was none.
+func (l *link) roundTrip() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ping.took
 }
 
 // outcome is the error for what was asked and has no answer. handed: it may have

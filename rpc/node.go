@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/rpc/foreign"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	Peers map[string]string
 	// Limits bound what others can make this host keep. The zero Limits are the defaults.
 	Limits Limits
+	// Foreign bounds each foreign program, beside Limits.Connections and Limits.Handshake.
+	Foreign foreign.Limits
 }
 
 // Node is the presence of a world on the network. Safe for concurrent use.
@@ -51,8 +54,14 @@ type Node struct {
 	closed bool
 	links  map[string]*link    // by host; each can be called over
 	dials  map[string]*dialing // under way, by host
-	guests [2]int              // connections that others have made, at the socket and over the network
+	owners int                 // connections that others have made at the socket
+	seats  map[*seat]bool      // those over the network
 	all    map[*link]string    // every link, and where the host was found; empty: it came to us
+	known  map[string]*sighting
+	// watchers are those who range over Events.
+	watchers map[*watcher]bool
+	foreign  *foreign.Host
+	servers  map[string]*foreignServer // by address
 }
 
 // Attach connects rt. Close the Node before the Runtime. A world in memory has no socket.
@@ -65,7 +74,10 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 	n := &Node{
 		rt: rt, id: identity{rt.Host(), signer}, o: o, log: rt.Log(),
 		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]string{},
+		seats: map[*seat]bool{}, known: map[string]*sighting{}, watchers: map[*watcher]bool{},
+		foreign: foreign.New(rt, o.Foreign), servers: map[string]*foreignServer{},
 	}
+	n.foreign.Reaches = n.reaches
 	n.o.Peers = maps.Clone(o.Peers)
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	if n.leave, err = rt.Connect(n); err != nil {
@@ -88,7 +100,7 @@ func (n *Node) open() error {
 		if n.address == "" {
 			n.address = publicOf(door.Addr())
 		}
-		n.admit(door, secure, false)
+		n.admit(door, secureAny, false)
 	}
 	if n.rt.Dir() == "" {
 		return nil
@@ -97,7 +109,7 @@ func (n *Node) open() error {
 	if err != nil {
 		return &caps.Error{Op: "listen", Code: caps.ErrNotDelivered, Text: err.Error()}
 	}
-	n.admit(door, prove, true)
+	n.admit(door, proveAny, true)
 	return nil
 }
 
@@ -176,14 +188,15 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 				}
 				continue
 			}
-			if !n.enter(owner) {
-				n.log.Warn("a connection was refused: there are as many as may be", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
+			s := n.enter(raw, owner)
+			if s == nil {
+				n.log.Warn("a connection was refused: there are as many as may be, and all are in use", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
 				_ = raw.Close()
 				continue
 			}
 			n.running.Go(func() {
-				defer n.exit(owner)
-				n.welcome(raw, hands, owner)
+				defer n.exit(s)
+				n.welcome(raw, hands, owner, s)
 			})
 		}
 	})
@@ -192,44 +205,46 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 // acceptAgain is how long nobody is let in after the system has refused to.
 const acceptAgain = 100 * time.Millisecond
 
-// enter reports whether there is room for one more guest. Owners do not compete with strangers.
-func (n *Node) enter(owner bool) bool {
+// enter returns a place for one more guest, or nil. Owners do not compete with strangers.
+func (n *Node) enter(raw net.Conn, owner bool) *seat {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	count := n.count(owner)
-	if *count >= n.o.Limits.Connections {
-		return false
+	switch {
+	case !owner:
+		return n.sit(raw)
+	case n.owners >= n.o.Limits.Connections:
+		return nil
 	}
-	*count++
-	return true
+	n.owners++
+	return &seat{}
 }
 
-func (n *Node) exit(owner bool) {
+func (n *Node) exit(s *seat) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	*n.count(owner)--
-}
-
-func (n *Node) count(owner bool) *int {
-	if owner {
-		return &n.guests[0]
+	if delete(n.seats, s); s.raw == nil {
+		n.owners--
 	}
-	return &n.guests[1]
 }
 
 // welcome serves one connection until it ends.
-func (n *Node) welcome(raw net.Conn, hands shake, owner bool) {
+func (n *Node) welcome(raw net.Conn, hands shake, owner bool, s *seat) {
 	conn, peer, err := hands(n.ctx, raw, n.id, true, "", n.o.Limits)
 	if err != nil {
 		_ = raw.Close()
 		n.log.Debug("a connection was refused", "from", raw.RemoteAddr(), "err", err)
 		return
 	}
-	g := guest{n, owner, ""}
-	l := n.keep(newLink(conn, peer, g.serve, n.o.Limits, n.log), "")
+	if peer == "" {
+		n.serveForeign(conn, owner, s)
+		return
+	}
+	g := seatedGuest{guest{n, owner, ""}, s}
+	l := n.keep(newLink(conn, peer, g.answer, n.o.Limits, n.log), "")
 	if l == nil {
 		return
 	}
+	n.seated(s, l)
 	<-l.done()
 	n.drop(l)
 }
@@ -243,6 +258,11 @@ func (n *Node) keep(l *link, at string) *link {
 		l.close(errClosed())
 		return nil
 	}
+	for other := range n.all {
+		if other.peer() == l.peer() {
+			n.running.Go(other.doubt)
+		}
+	}
 	n.all[l] = at
 	n.running.Go(func() { n.rt.Reached(l.peer()) })
 	if was := n.links[l.peer()]; was == nil || was.err() != nil {
@@ -255,15 +275,19 @@ func (n *Node) drop(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.all, l)
-	if n.links[l.peer()] != l {
+	if n.links[l.peer()] == l {
+		delete(n.links, l.peer())
+	}
+	if other := n.links[l.peer()]; other != nil && other.err() == nil {
 		return
 	}
-	delete(n.links, l.peer())
 	for other := range n.all {
 		if other.peer() == l.peer() && other.err() == nil {
 			n.links[l.peer()] = other
+			return
 		}
 	}
+	n.lost(l.peer(), l.err())
 }
 
 // Address is where others find this host; empty if they do not.

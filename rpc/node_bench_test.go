@@ -149,3 +149,52 @@ func BenchmarkWire(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkChain is ten calls to another host, each of the result of the one before, beside one
+// call. They only read, so that the way there is what is measured.
+func BenchmarkChain(b *testing.B) {
+	chains := []struct {
+		name  string
+		climb func(ctx context.Context, from caps.Ref) error
+	}{
+		{"one call", func(ctx context.Context, from caps.Ref) error {
+			_, err := rungKept.Call(ctx, from)
+			return err
+		}},
+		{"ten, waiting", func(ctx context.Context, from caps.Ref) (err error) {
+			for range 10 {
+				if from, err = rungKept.Call(ctx, from); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"ten, begun", func(ctx context.Context, from caps.Ref) error {
+			for range 9 {
+				from = rungKept.Begin(ctx, from).Ref()
+			}
+			_, err := rungKept.Call(ctx, from)
+			return err
+		}},
+	}
+	for _, network := range []string{"this machine", "1 to 5 ms each way"} {
+		a, c := newFoothold(b, listening()), newFoothold(b, rpc.Options{})
+		if network != "this machine" {
+			p := newProxy(b, 1, a.node.Address())
+			p.stir(faultOdds{delay: 1000})
+			must(b, c.node.Close())
+			node, err := rpc.Attach(c.rt, rpc.Options{Peers: map[string]string{a.rt.Host(): p.address()}})
+			must(b, err)
+			c.node = node
+		}
+		top := a.gives(c, a.top)
+		must(b, rungKeep.Call(b.Context(), top, top))
+		for _, chain := range chains {
+			b.Run(network+"/"+chain.name, func(b *testing.B) {
+				for b.Loop() {
+					must(b, chain.climb(context.Background(), top))
+				}
+			})
+		}
+	}
+}

@@ -66,6 +66,7 @@ type host struct {
 	rt   *sturdy.Runtime
 	node *rpc.Node
 	desk caps.Ref
+	name string // of the host
 }
 
 func newHost(t testing.TB, o rpc.Options) *host {
@@ -79,7 +80,7 @@ func (h *host) start() {
 	h.t.Helper()
 	rt, err := sturdy.Open(h.dir, deskKind, drawerKind, spamKind)
 	must(h.t, err)
-	h.rt = rt
+	h.rt, h.name = rt, rt.Host()
 	h.node, err = rpc.Attach(rt, h.o)
 	must(h.t, err)
 	if h.o.Listen == "127.0.0.1:0" {

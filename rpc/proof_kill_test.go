@@ -18,8 +18,9 @@ import (
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
-// victimOrder is what the process that is killed serves.
-type victimOrder struct{ Dir, Listen string }
+// victimOrder is what the process that is killed serves, and in what network namespace; empty:
+// in that of the test.
+type victimOrder struct{ Dir, Listen, Space string }
 
 // TestVictimChild is the child: it does nothing in an ordinary run. It serves until it is
 // killed, or until its input ends.
@@ -125,7 +126,11 @@ func serveVictim(t *testing.T, o victimOrder) *exec.Cmd {
 	t.Helper()
 	order, err := json.Marshal(o)
 	must(t, err)
-	child := exec.Command(os.Args[0], "-test.run=^TestVictimChild$", "-test.timeout=60s")
+	command := []string{os.Args[0], "-test.run=^TestVictimChild$", "-test.timeout=60s"}
+	if o.Space != "" {
+		command = append([]string{"ip", "netns", "exec", o.Space}, command...)
+	}
+	child := exec.Command(command[0], command[1:]...)
 	child.Env = append(os.Environ(), "STURDY_RPC_CHILD="+string(order))
 	out, err := child.StdoutPipe()
 	must(t, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,26 @@ func (p *place) gets(name string, from caps.Ref) string {
 	return p.say(name, r, err)
 }
 
+// climbs is what calls of results that are not known yet come to: of what from makes, of what it
+// has, and of that with no more than the right to read.
+func (p *place) climbs(from caps.Ref) string {
+	made, held := deskMake.Begin(p.ctx(), from, 10), deskGet.Begin(p.ctx(), from)
+	weak := held.Ref().Attenuate(caps.Read | caps.Shallow)
+	var said []string
+	for _, sum := range []caps.Promise[int64]{
+		deskAdd.Begin(p.ctx(), made.Ref(), 1), deskAdd.Begin(p.ctx(), held.Ref(), 0), deskAdd.Begin(p.ctx(), weak, 0),
+	} {
+		n, err := sum.Await(p.ctx())
+		text := sayInt(n, err)
+		var e *caps.Error
+		if errors.As(err, &e) && e.Code == caps.ErrNotDelivered {
+			text += " because of " + string(e.Cause)
+		}
+		said = append(said, text)
+	}
+	return strings.Join(said, ", ")
+}
+
 // step is one line of the table.
 type step struct {
 	name string
@@ -153,12 +174,21 @@ func placeSteps() []step {
 		{"is not weaker", func(p *place) string { return p.add(p.kept["shallow"], 1) }, "3 ok"},
 		{"deep: what comes out", func(p *place) string { return p.gets("deep", p.desk.Attenuate(caps.Read)) }, ""},
 		{"is weaker", func(p *place) string { return p.add(p.kept["deep"], 1) }, string("0 " + caps.ErrNoRight)},
+		{"begun, and what comes out", func(p *place) string { return p.climbs(p.desk) }, "11 ok, 3 ok, 0 no right"},
+		{"begun, shallow", func(p *place) string { return p.climbs(p.desk.Attenuate(caps.Read | caps.Shallow)) }, "0 not delivered because of no right, 3 ok, 0 no right"},
+		{"begun, deep", func(p *place) string { return p.climbs(p.desk.Attenuate(caps.Read)) }, "0 not delivered because of no right, 0 no right, 0 no right"},
+		{"begun, and its own", func(p *place) string {
+			self := deskMake.Begin(p.ctx(), p.desk, 1)
+			n, err := deskAsk.Begin(p.ctx(), p.desk, self.Ref()).Await(p.ctx())
+			return sayInt(n, err)
+		}, "2 ok"},
 
 		{"a grant of one method", func(p *place) string {
 			return p.give("only", p.desk, caps.Terms{For: "x", Only: []caps.Named{deskAdd}})
 		}, "ok"},
 		{"which is allowed", func(p *place) string { return p.add(p.kept["only"], 1) }, "7 ok"},
 		{"others are not", func(p *place) string { return codeOf(deskFail.Call(p.ctx(), p.kept["only"])) }, string(caps.ErrNoMethod)},
+		{"begun through it", func(p *place) string { return p.climbs(p.kept["only"]) }, ""},
 		{"revoked", func(p *place) string { return codeOf(p.grant["only"].Revoke(p.ctx())) }, "ok"},
 		{"refused", func(p *place) string { return p.add(p.kept["only"], 1) }, string("0 " + caps.ErrRevoked)},
 		{"a grant that has run out", func(p *place) string {
@@ -173,11 +203,13 @@ func placeSteps() []step {
 		}, string(caps.ErrRevoked)},
 		{"a shallow grant", func(p *place) string { return p.give("flat", p.desk, caps.Terms{For: "x"}) }, "ok"},
 		{"and what came through", func(p *place) string { return p.makes("flat made", p.kept["flat"]) }, ""},
+		{"begun through that", func(p *place) string { return p.climbs(p.kept["flat"]) }, "11 ok, 3 ok, 0 no right"},
 		{"a membrane", func(p *place) string { return p.give("skin", p.desk, caps.Terms{For: "x", Deep: true}) }, "ok"},
 		{"and what came through it", func(p *place) string { return p.makes("skin made", p.kept["skin"]) }, ""},
 		{"in through the membrane", func(p *place) string { return codeOf(deskPut.Call(p.ctx(), p.kept["skin"], p.mine)) }, "ok"},
 		{"and out again", func(p *place) string { return p.gets("skin back", p.kept["skin"]) }, ""},
 		{"works", func(p *place) string { return p.add(p.kept["skin back"], 1) }, ""},
+		{"begun through the membrane", func(p *place) string { return p.climbs(p.kept["skin"]) }, ""},
 		{"a callback through it", func(p *place) string {
 			n, err := deskAsk.Call(p.ctx(), p.kept["skin"], p.mine)
 			return sayInt(n, err)
@@ -186,6 +218,7 @@ func placeSteps() []step {
 		{"what came through works", func(p *place) string { return p.add(p.kept["flat made"], 1) }, "11 ok"},
 		{"the membrane is revoked", func(p *place) string { return codeOf(p.grant["skin"].Revoke(p.ctx())) }, "ok"},
 		{"what came through it does not", func(p *place) string { return p.add(p.kept["skin made"], 1) }, string("0 " + caps.ErrRevoked)},
+		{"begun through what is revoked", func(p *place) string { return p.climbs(p.kept["skin"]) }, ""},
 		{"nor what the desk got through it", func(p *place) string {
 			if got := p.gets("skin held", p.desk); got == "" {
 				return got

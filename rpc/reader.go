@@ -184,6 +184,8 @@ func (l *link) handle(in *intake, size int) error {
 		l.flushReply()
 	case kindPong:
 		wrong = l.pong(f.id)
+	case kindRelease:
+		wrong = l.release(f.id)
 	case kindBye:
 		return fmt.Errorf("the peer ended it: %s", plain(f.reason))
 	}
@@ -213,7 +215,8 @@ func (l *link) pong(number uint64) error {
 	if !l.ping.open || number != l.ping.last {
 		return fmt.Errorf("a pong to ping %d, which was not sent", number)
 	}
-	l.ping.open = false
+	l.ping.open, l.ping.took = false, max(time.Since(l.start)-l.ping.sent, 1)
+	close(l.ping.back)
 	return nil
 }
 

@@ -17,8 +17,7 @@ type load struct {
 	serving map[uint64]*incoming // what is not answered; a canceled request is answered before it ends
 	running int                  // handlers, also of what was canceled
 	held    int                  // bytes of their requests
-	sends   []*incoming          // what is still to be handed over in order
-	sending bool                 // a goroutine does that
+	kept    map[uint64]*kept     // results that may be called
 }
 
 // incoming is a request that is served, and the context of its handler: one allocation
@@ -29,6 +28,8 @@ type incoming struct {
 	q    request
 	size int // of the frame that q is part of
 	due  time.Time
+
+	begun bool // what is called on the same result can begin. Guarded by l.mu
 
 	mu    sync.Mutex
 	over  error // why the context has ended
@@ -88,7 +89,9 @@ const farthest = 100 * 365 * 24 * time.Hour
 
 // begin serves f, whose frame has size bytes, or answers that this is too much at once.
 func (l *link) begin(f *frame, method string, size int) error {
-	in := &incoming{l: l, id: f.id, size: size, q: request{op: f.op, target: f.target, method: method, body: f.body, slots: f.slots}}
+	in := &incoming{l: l, id: f.id, size: size, q: request{
+		op: f.op, on: f.on, has: f.has, keep: f.keep, target: f.target, method: method, body: f.body, slots: f.slots,
+	}}
 	if f.left > 0 {
 		in.due = time.Now().Add(time.Duration(min(f.left, uint64(farthest/time.Millisecond))) * time.Millisecond)
 	}
@@ -102,8 +105,7 @@ func (l *link) begin(f *frame, method string, size int) error {
 		return fmt.Errorf("request %d after request %d", f.id, l.load.last)
 	}
 	l.load.last = f.id
-	if l.load.running >= l.lim.Calls || l.load.running > 0 && l.load.held+size > l.lim.BytesInFlight {
-		e := overloaded(method, nil, "%d requests of this host are being served", l.load.running)
+	if e := l.refuses(&in.q, size); e != nil {
 		l.out.buf = appendError(l.out.buf, f.id, e)
 		l.flushReply()
 		return nil
@@ -111,52 +113,36 @@ func (l *link) begin(f *frame, method string, size int) error {
 	l.load.serving[f.id] = in
 	l.load.running++
 	l.load.held += size
-	deliver := f.op == opSend && !l.load.sending
-	if f.op == opSend {
-		l.load.sends, l.load.sending = append(l.load.sends, in), true
+	if l.links(in); f.on != 0 {
+		in.q.of.advance()
+		return nil
 	}
 	l.mu.Unlock()
+	go in.run()
+	return nil
+}
+
+// refuses is why q, whose frame has size bytes, is not served; with mu held.
+func (l *link) refuses(q *request, size int) *caps.Error {
 	switch {
-	case deliver:
-		go l.deliver()
-	case f.op != opSend:
-		go in.run()
+	case l.load.running >= l.lim.Calls || l.load.running > 0 && l.load.held+size > l.lim.BytesInFlight:
+		return overloaded(q.method, nil, "%d requests of this host are being served", l.load.running)
+	case q.keep && len(l.load.kept) >= l.lim.Calls:
+		return overloaded(q.method, nil, "%d results are kept for this host, which it has not released", len(l.load.kept))
+	case q.on != 0 && l.load.kept[q.on] == nil:
+		return &caps.Error{Op: q.method, Code: caps.ErrNotDelivered, Text: fmt.Sprintf("not delivered: it was to be called on the result of request %d, which failed or is not kept. Nothing happened.", q.on)}
 	}
 	return nil
 }
 
-// deliver hands over what was sent, in order, until there is nothing left.
-func (l *link) deliver() {
-	clean := false
-	defer func() {
-		if !clean { // the handler ended the goroutine; the next is not its business
-			go l.deliver()
-		}
-	}()
-	for in := l.nextSend(); in != nil; in = l.nextSend() {
-		in.run()
-	}
-	clean = true
-}
-
-func (l *link) nextSend() *incoming {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.load.sends) == 0 {
-		l.load.sends, l.load.sending = nil, false
-		return nil
-	}
-	in := l.load.sends[0]
-	l.load.sends[0] = nil
-	l.load.sends = l.load.sends[1:]
-	return in
-}
-
-// run calls the handler and answers. What was canceled, or came too late, while others were
-// handed over is not begun.
+// run calls the handler and answers. What was canceled, or came too late, before it could
+// begin is not begun.
 func (in *incoming) run() {
 	if over := in.Err(); over != nil {
-		in.l.answer(in, &response{}, outcome(in.q.op, in.q.method, false, over))
+		err := outcome(in.q.op, in.q.method, false, over)
+		in.l.answer(in, &response{}, err)
+		in.q.is.settle(caps.Reply{}, err)
+		in.q.of.next(in)
 		return
 	}
 	r, err := response{}, error(&caps.Error{Op: in.q.method, Code: caps.ErrPanicked, Text: "the method panicked; the other host's log says where"})
@@ -165,6 +151,8 @@ func (in *incoming) run() {
 			in.l.log.Error("a request of a peer panicked", "peer", in.l.host, "method", in.q.method, "panic", p, "stack", string(debug.Stack()))
 		}
 		in.l.answer(in, &r, err)
+		in.q.is.settle(caps.Reply{}, err) // if the handler has not; behind the answer, which says why
+		in.q.of.next(in)
 		in.cancel(context.Canceled)
 	}()
 	r, err = in.l.serve(in, in.l, in.q)
@@ -236,8 +224,17 @@ func (l *link) cancelRequest(id uint64) error {
 	}
 	delete(l.load.serving, id)
 	e := caps.Error{Code: caps.ErrMaybeExecuted, Text: "canceled", Cause: caps.CauseOf(context.Canceled)}
+	dropped := in.q.of.drop(in)
+	if dropped {
+		l.load.running--
+		l.load.held -= in.size
+		e.Code, e.Text = caps.ErrNotDelivered, "not delivered: canceled, before there was what it was to be called on"
+	}
 	l.out.buf = appendError(l.out.buf, id, &e)
 	l.flushReply()
 	in.cancel(context.Canceled)
+	if dropped {
+		in.q.is.settle(caps.Reply{}, &e)
+	}
 	return nil
 }

@@ -196,12 +196,12 @@ const (
 // ring sends what is due. It returns how long it is until something else is.
 func (v *vat) ring() (wait time.Duration) {
 	for {
-		now, due, busy := v.nextAlarm()
-		if busy {
-			return idleFor // whoever takes something out of a mailbox comes by here again
-		}
+		now, due := v.rt.clock().UnixNano(), v.mail.due.Load()
 		if due > now {
 			return min(idleFor, time.Duration(due-now))
+		}
+		if v.backlogged() {
+			return idleFor // whoever takes something out of a mailbox comes by here again
 		}
 		err := v.rt.update(Relaxed(context.Background()), "ring", func(t *WriteTurn) error { return t.ringDue(now) })
 		if err != nil {
@@ -210,11 +210,11 @@ func (v *vat) ring() (wait time.Duration) {
 	}
 }
 
-// nextAlarm is what time it is, when the next alarm is due, and whether it has to wait.
-func (v *vat) nextAlarm() (now, due int64, busy bool) {
+// backlogged reports whether alarms have to wait.
+func (v *vat) backlogged() bool {
 	v.w.lockInternal()
 	defer v.w.unlock()
-	return v.rt.clock().UnixNano(), v.mail.due, len(v.mail.ready) >= maxBacklog
+	return len(v.mail.ready) >= maxBacklog
 }
 
 // ringDue makes letters of the first alarms that are due.

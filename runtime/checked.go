@@ -79,6 +79,10 @@ func (t *WriteTurn) digest(err error) string {
 		}
 	}
 	for _, h := range t.wset {
+		if h.work.kind == h.vat.gone {
+			fmt.Fprintf(&b, "removed %s\n", name(h.oid))
+			continue
+		}
 		state := h.work.state
 		if h.work.kind.def == rt.promises.def { // it prints a number, which may be that of a new object
 			p := *(*promise)(state)

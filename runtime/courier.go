@@ -1,7 +1,6 @@
 package sturdy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,37 +8,57 @@ import (
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
-	"github.com/sturdyrt/sturdy/objstore"
 )
 
-// A letter to an object on another host waits in the mailbox of its stand-in, as one to a thread
-// waits in the thread's: the postman does not serve it. A courier, one for each host, brings
-// what waits for that host, many letters at once, in the order of their sending.
+// A letter to an object on another host waits in the mailbox of its stand-in: the postman does
+// not serve it. A courier, one for each host, brings what waits for that host, many letters at
+// once, in the order of their sending. What is to be brought stands in a route, in that order.
 //
 // One letter, walked through; B is the host of the sender, A that of the target:
 //
-//	post, enqueue, mailed   at B: as any letter, in the mailbox of the stand-in
-//	(*courier).round        at B: when it is durable, it is in a batch that goes to A
+//	post, enqueue, mailed   at B: as any letter, in the mailbox of the stand-in, and in the route
+//	(*courier).fill         at B: when it is durable, it is in a batch that goes to A
 //	(*Runtime).Accept       at A: a turn makes a letter of A's own of it, with B's number of it,
 //	                        and notes in B's peer how far B's letters have come
-//	(*courier).accepted     at B: the letter stays, in case A forgets it, until its answer comes
+//	(*courier).arrived      at B: the letter stays, in case A forgets it, until its answer comes
 //	(*vat).round            at A: the postman delivers it, as any letter
 //	(*WriteTurn).answer     at A: in the same turn, its outcome is a letter to B's peer
-//	(*courier).round        at A: which brings that back
+//	(*courier).fill         at A: which brings that back
 //	(*Runtime).Accept       at B: a turn settles the promise, and drops the letter
 //
 // What is lost on the way is brought again, and what comes twice is known by its place in the
 // channel. A letter is accepted even if nothing can become of it, and its outcome says why: so
 // a letter that is refused for good holds up nobody, and no answer is ever inferred.
+//
+// Several batches are under way at once, as each waits for the disk of the other host. They are
+// accepted in order: a batch says behind which place it belongs, and nothing of it is taken
+// unless all up to there was. So if one is lost or refused in the middle, those behind it are
+// refused, too; when none is under way any more, the courier goes back to the first letter that
+// was not taken. A batch that turns up late, when its letters have been brought again, has
+// places that are known. The first batch after that, when nothing is under way, belongs nowhere:
+// everything before it has been dealt with.
 type courier struct {
-	rt      *Runtime
-	host    string
-	at      string            // where it was found last
-	targets map[uint64]string // its stand-ins and its peer that may have letters, and where it was found when they came
-	news    chan struct{}     // of capacity 1
-	scratch []*mail
-	theirs  uint64 // the lineage of the other host's world; 0: not known yet
-	most    int    // letters in the next batch: fewer, if the other host does not take so much
+	rt   *Runtime
+	host string
+	at   string        // where it was found last
+	news chan struct{} // of capacity 1: there are letters
+	call chan struct{} // of capacity 1: the host can be reached
+	back chan *load    // of capacity maxUnderWay: what is under way no more
+
+	under   []*load // batches under way, in order
+	stalled bool    // none is sent before all of these are back
+	losses  uint64  // what the mailroom's were
+	last    uint64  // the place of the last message that was sent
+	theirs  uint64  // the lineage of the other host's world; 0: not known yet
+	most    int     // letters in the next batch: fewer, if the other host does not take so much
+	spoke   int64   // when a batch was brought last, in nanoseconds since 1970; 0: none was
+
+	timer   *time.Timer
+	rest    time.Duration // how long nothing is tried after the next failure but one
+	resting bool          // nothing is tried now
+	hurried bool          // it is tried again soon, as there is something new
+	ping    bool          // an empty batch is due
+	looked  uint64        // the place up to which letters were looked at, see end.go
 }
 
 // couriers are the couriers that have something to do.
@@ -47,48 +66,61 @@ type couriers struct {
 	rt      *Runtime
 	ctx     context.Context // ends when the world is closed
 	stop    context.CancelFunc
-	mu      sync.Mutex
+	mu      sync.Mutex // may be taken with the writer's lock held, not the other way round
+	open    bool
 	by      map[string]*courier // by host
 	running sync.WaitGroup
 }
 
 const (
+	maxUnderWay    = 4         // batches on their way to one host
 	maxParcels     = 512       // letters in one batch
+	fewParcels     = 128       // are not worth a third batch under way
 	maxParcelBytes = 512 << 10 // of letters in one batch; one more may be of any size
 	carryAgain     = 50 * time.Millisecond
 	carryAtLeast   = 5 * time.Second // apart are the attempts to reach a host that does not answer
 )
 
-// wake has what waits in the mailbox of h, a stand-in or a peer, carried.
-func (cs *couriers) wake(h *handle) {
-	host, at := h.hostAt()
-	if host == "" {
-		return
-	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.hire(h.oid.N, host, at)
-}
-
-// hire has the courier of host look into the mailbox n; with mu held.
-func (cs *couriers) hire(n uint64, host, at string) {
-	if cs.ctx.Err() != nil {
-		return
-	}
-	c := cs.by[host]
-	if c == nil {
-		c = &courier{rt: cs.rt, host: host, most: maxParcels, targets: map[uint64]string{}, news: make(chan struct{}, 1)}
-		cs.by[host] = c
-		cs.running.Go(c.main)
-	}
-	c.targets[n] = at
-	cs.rt.vat.wake(c.news)
-}
-
 // begin makes them ready.
 func (cs *couriers) begin(rt *Runtime) {
 	cs.rt, cs.by = rt, map[string]*courier{}
 	cs.ctx, cs.stop = context.WithCancel(context.Background())
+}
+
+// start lets them begin.
+func (cs *couriers) start() {
+	cs.mu.Lock()
+	cs.open = true
+	cs.mu.Unlock()
+	v := cs.rt.vat
+	v.w.lockInternal()
+	defer v.w.unlock()
+	for host := range v.mail.routes {
+		cs.hire(host)
+	}
+}
+
+// hire has the courier of host look what there is.
+func (cs *couriers) hire(host string) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if !cs.open || cs.ctx.Err() != nil {
+		return
+	}
+	c := cs.by[host]
+	if c == nil {
+		c = &courier{rt: cs.rt, host: host, most: maxParcels, news: make(chan struct{}, 1), call: make(chan struct{}, 1), back: make(chan *load, maxUnderWay)}
+		cs.by[host] = c
+		cs.running.Go(c.main)
+	}
+	cs.rt.vat.wake(c.news)
+}
+
+// wake has what waits in the mailbox of h, a stand-in or a peer, carried.
+func (cs *couriers) wake(h *handle) {
+	if host, _ := h.hostAt(); host != "" {
+		cs.hire(host)
+	}
 }
 
 // end waits until none is under way.
@@ -105,7 +137,7 @@ func (cs *couriers) kick(host string) {
 	defer cs.mu.Unlock()
 	for name, c := range cs.by {
 		if host == "" || name == host {
-			cs.rt.vat.wake(c.news)
+			cs.rt.vat.wake(c.call)
 		}
 	}
 }
@@ -146,316 +178,214 @@ func (h *handle) hostName() string {
 
 // main carries until nothing waits.
 func (c *courier) main() {
-	cs, wait := &c.rt.couriers, time.Duration(0)
-	for {
-		more, err := c.round()
-		switch {
-		case err != nil:
-			wait = min(max(2*wait, carryAgain), carryAtLeast)
-		case more:
-			wait = 0
-			continue
-		case c.idle():
-			return
-		default: // letters wait for their answers, which come only as long as the host is reached
-			wait = carryAtLeast
-		}
-		again := time.NewTimer(wait)
-		select {
-		case <-c.news:
-		case <-again.C:
-		case <-cs.ctx.Done():
-			again.Stop()
+	c.timer = time.NewTimer(carryAtLeast)
+	defer c.timer.Stop()
+	for c.rt.couriers.ctx.Err() == nil {
+		unsynced, empty := c.fill()
+		if empty && c.leave() {
 			return
 		}
-		again.Stop()
+		c.await(unsynced)
 	}
 }
 
-// free reports whether no mailbox has anything for the host.
-func (c *courier) free() bool {
-	cs := &c.rt.couriers
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(c.targets) == 0
+// await waits until there may be something to do; g is what is not durable yet, or nil.
+func (c *courier) await(g *group) {
+	var durable chan struct{}
+	if g != nil {
+		durable = g.done
+	}
+	select {
+	case <-c.news:
+		if c.resting && !c.hurried && c.rest > carryAgain {
+			c.hurried = true
+			c.timer.Reset(carryAgain)
+		}
+	case <-c.call:
+		c.resting = false
+	case b := <-c.back:
+		c.ended(b)
+	case <-durable:
+	case <-c.timer.C: // where letters wait for answers, those come only as long as the host is reached
+		c.resting, c.ping = false, true
+		c.timer.Reset(carryAtLeast)
+	case <-c.rt.couriers.ctx.Done():
+	}
 }
 
-// idle reports whether there is nothing left to wait for; then the courier is gone.
-func (c *courier) idle() bool {
-	cs := &c.rt.couriers
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if len(c.targets) > 0 || len(c.news) > 0 {
+// leave reports whether there is nothing left to wait for; then the courier is gone.
+func (c *courier) leave() bool {
+	v, cs := c.rt.vat, &c.rt.couriers
+	v.w.lockInternal()
+	defer v.w.unlock()
+	if v.mail.routes[c.host] != nil {
 		return false
 	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	delete(cs.by, c.host)
 	return true
 }
 
-// parcel is a letter that is being carried.
-type parcel struct {
-	mail   *mail
-	row    *element // nil: it is in the store only
-	target uint64   // whose mailbox it is in
-	seq    uint64
-	letter letter
-	failed error // why it is not carried: it may not be any more
-	taken  bool  // the other host has dealt with it
-	over   bool  // it is to be dropped
-}
-
-// round carries one batch, an empty one if letters only wait for answers. An error says that
-// the host cannot be reached, or not now.
-func (c *courier) round() (more bool, err error) {
-	rt, ctx := c.rt, c.rt.couriers.ctx
-	ps, losses, err := c.collect(ctx)
-	if err != nil || len(ps) == 0 && c.free() {
-		return false, err
-	}
-	w, err := rt.wired("send", c.host)
-	if err != nil {
-		return false, errors.Join(err, c.done(ctx, ps, losses, false))
-	}
-	batch, err := c.pack(ctx, ps)
-	if err != nil {
-		return false, err
-	}
-	answer, err := w.Send(ctx, c.host, c.at, batch)
-	switch {
-	case err == nil:
-	case errors.Is(err, caps.ErrBadArgument) && len(ps) > 1: // too much for one batch
-		c.most = len(ps) / 2
-		return true, nil
-	case errors.Is(err, caps.ErrBadArgument) && len(ps) == 1:
-		ps[0].failed = err
-		return true, c.done(ctx, ps, losses, false)
-	default:
-		rt.log.Debug("letters could not be brought to another host, and wait", "host", c.host, "letters", len(ps), "err", err)
-		return false, errors.Join(err, c.done(ctx, ps, losses, false))
-	}
-	c.most = min(2*c.most, maxParcels)
-	later, err := c.told(ps, answer)
-	if err != nil {
-		return false, err
-	}
-	if err := c.done(ctx, ps, losses, true); err != nil {
-		return false, err
-	}
-	if later {
-		return true, overloaded("send", errors.New("the other host has as many of this one's letters as may wait there"))
-	}
-	return len(ps) > 0, nil
-}
-
-// told reads what the other host says of a batch. later says that some are to be brought again.
-func (c *courier) told(ps []parcel, answer []byte) (later bool, err error) {
-	bad := &caps.Error{Op: "send", Object: c.host, Code: caps.ErrBadResult, Text: "the other host's answer does not decode"}
-	p := letterParser{rest: answer}
-	lineage := p.uvarint()
-	if p.bad || lineage == 0 {
-		return false, bad
-	}
-	if was := c.theirs; was != lineage {
-		if c.theirs = lineage; was != 0 { // its world is an older one now, and has perhaps forgotten what it had
-			c.forgotten()
-			return true, nil
-		}
-	}
-	if len(p.rest) != len(ps) {
-		return false, bad
-	}
-	for i, note := range p.rest {
-		switch of := &ps[i]; note {
-		case noteTaken:
-			of.taken = true
-		case noteKnown: // it may have been done
-			of.taken, of.failed = true, nil
-		case noteRefused:
-			of.taken = true
-			if of.failed == nil {
-				of.failed = &caps.Error{Op: of.letter.method, Object: c.host, Code: caps.ErrNoRight, Text: "the other host refuses it: the reference to its target, or one in its argument, proves nothing there"}
+// fill sends as many batches as may be under way. It returns what has to be durable before
+// there is another; empty says that nothing waits for the host, nor is under way.
+func (c *courier) fill() (unsynced *group, empty bool) {
+	for !c.resting && len(c.under) < maxUnderWay {
+		if len(c.under) == 0 {
+			if c.stalled = false; c.parted() {
+				c.forgotten() // what it has taken may be forgotten there
 			}
-		case noteLater:
-			later = true
-		default:
-			return false, bad
+		} else if c.stalled || c.theirs == 0 {
+			break
 		}
+		b, g, letters := c.collect()
+		if letters == 0 {
+			return nil, len(c.under) == 0
+		}
+		if b == nil {
+			return g, false
+		}
+		c.send(b)
 	}
-	return later, nil
+	return nil, false
+}
+
+// send has a batch brought.
+func (c *courier) send(b *load) {
+	rt, cs := c.rt, &c.rt.couriers
+	w, err := rt.wired("send", c.host)
+	if err == nil {
+		err = b.read(rt.vat)
+	}
+	var letters []byte
+	if err == nil {
+		b.theirs = c.theirs
+		if len(c.under) > 0 {
+			b.after = c.last
+		}
+		letters, err = c.pack(cs.ctx, b)
+	}
+	if err != nil {
+		c.failed(b, err, false)
+		return
+	}
+	if n := len(b.ps); n > 0 && !b.ps[n-1].answer {
+		c.last = b.ps[n-1].seq
+	} else if len(c.under) == 0 {
+		c.last = 0
+	}
+	c.ping = false
+	c.under = append(c.under, b)
+	at := c.at
+	cs.running.Go(func() {
+		b.answer, b.err = w.Send(cs.ctx, c.host, at, letters)
+		c.back <- b
+	})
+}
+
+// ended takes note of what has become of a batch.
+func (c *courier) ended(b *load) {
+	c.under = slices.Delete(c.under, slices.Index(c.under, b), 1+slices.Index(c.under, b))
+	switch {
+	case b.err == nil:
+		c.arrived(b)
+	case errors.Is(b.err, caps.ErrBadArgument) && len(b.ps) > 1: // too much for one batch
+		c.most = len(b.ps) / 2
+		c.stalled = true
+		c.done(b, false)
+	case errors.Is(b.err, caps.ErrBadArgument) && len(b.ps) == 1:
+		p := &b.ps[0]
+		if p.failed, p.over = b.err, true; p.mail.tried {
+			p.failed = unanswered(p.letter.method, c.host, b.err)
+		}
+		c.stalled = true
+		c.done(b, false)
+	default:
+		c.failed(b, b.err, !errors.Is(b.err, caps.ErrNotDelivered) && !errors.Is(b.err, caps.ErrOverloaded))
+	}
+}
+
+// arrived is ended for a batch that the other host has answered.
+func (c *courier) arrived(b *load) {
+	later, err := c.told(b)
+	if err != nil {
+		c.failed(b, err, true)
+		return
+	}
+	c.most, c.spoke = min(2*c.most, maxParcels), c.rt.clock().UnixNano()
+	c.done(b, true)
+	switch {
+	case later && b.after == 0: // there is no room for more; else it has only come too early
+		c.relax()
+	case !c.resting:
+		c.rest = 0
+		c.timer.Reset(carryAtLeast)
+	}
+}
+
+// failed takes note that a batch was not brought; left says that it may have been.
+func (c *courier) failed(b *load, err error, left bool) {
+	if c.rt.couriers.ctx.Err() != nil {
+		return
+	}
+	c.rt.log.Debug("letters could not be brought to another host, and wait", "host", c.host, "letters", len(b.ps), "err", err)
+	c.stalled = true
+	c.done(b, left)
+	if !c.resting {
+		c.relax()
+		c.endSome()
+	}
+}
+
+// relax has nothing tried for a while, which is longer each time.
+func (c *courier) relax() {
+	c.rest = min(max(2*c.rest, carryAgain), carryAtLeast)
+	c.resting, c.hurried = true, false
+	c.timer.Reset(c.rest)
 }
 
 // forgotten has every letter brought again that waits for its answer.
 func (c *courier) forgotten() {
-	v, cs := c.rt.vat, &c.rt.couriers
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	v.w.lockInternal()
-	defer v.w.unlock()
-	for n := range c.targets {
-		if b := v.mail.boxes[n]; b != nil {
-			for _, ml := range b.mails {
-				ml.abroad = false
-			}
-		}
-	}
-}
-
-// collect returns what waits for the host, in order, as far as it is durable: nothing leaves the
-// host that a crash would take back. losses is what the mailroom's were.
-func (c *courier) collect(ctx context.Context) (ps []parcel, losses uint64, err error) {
-	for {
-		ps, losses, g := c.ready()
-		if g == nil {
-			return ps, losses, c.read(ps)
-		}
-		c.rt.vat.wake(c.rt.vat.kick)
-		if err := g.wait(ctx); err != nil {
-			return nil, losses, err
-		}
-	}
-}
-
-// ready is collect without waiting; g is to be waited for.
-func (c *courier) ready() (ps []parcel, losses uint64, g *group) {
-	v, cs := c.rt.vat, &c.rt.couriers
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	v.w.lockInternal()
-	defer v.w.unlock()
-	all := c.waiting()
-	durable, bytes := v.snaps.durable.Load().lsn, 0
-	for _, ml := range all[:min(len(all), c.most)] {
-		if ml.row != nil && ml.row.lsn > durable { // others behind it may not overtake it
-			if len(ps) == 0 {
-				g = v.pending()
-			}
-			break
-		}
-		if bytes += ml.size; bytes > maxParcelBytes && len(ps) > 0 {
-			break
-		}
-		ps = append(ps, parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target})
-	}
-	return ps, v.mail.losses, g
-}
-
-// waiting returns the letters for the host in order; with mu and the writer's lock held.
-func (c *courier) waiting() []*mail {
-	v, cs := c.rt.vat, &c.rt.couriers
-	// All mailboxes for this host have to be known: what stands in another must not overtake.
-	for n := range v.mail.strays {
-		if host, at := v.handleOf(n).hostAt(); host != "" {
-			cs.hire(n, host, at)
-		}
-		delete(v.mail.strays, n)
-	}
-	clear(c.scratch)
-	c.scratch = c.scratch[:0]
-	for n, at := range c.targets {
-		b := v.mail.boxes[n]
-		if b == nil {
-			delete(c.targets, n)
-			continue
-		}
-		c.at = cmp.Or(at, c.at)
-		for _, ml := range b.mails {
-			if !ml.abroad {
-				c.scratch = append(c.scratch, ml)
-			}
-		}
-	}
-	slices.SortFunc(c.scratch, func(a, b *mail) int {
-		if a.answer != b.answer { // answers have no order, and make room where messages wait for some
-			if a.answer {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.seq, b.seq)
-	})
-	return c.scratch
-}
-
-// read reads the letters.
-func (c *courier) read(ps []parcel) error {
 	v := c.rt.vat
-	s := v.store.Snapshot()
-	defer s.Release()
-	for i := range ps {
-		p := &ps[i]
-		var rec objstore.Record
-		if p.row != nil {
-			rec = p.row.rec
-		} else {
-			var ok bool
-			var err error
-			if rec, ok, err = s.Get(v.letterKey(p.target, p.mail.number)); err != nil || !ok {
-				return cmp.Or(err, error(&caps.Error{Op: "send", Code: caps.ErrDamaged, Text: "damaged: a letter is not where it was"}))
-			}
-		}
-		p.letter, p.failed = parseLetter(p.mail.number, p.mail.method, rec)
-	}
-	return nil
-}
-
-// done notes what has become of letters: answers that were taken have done what they were for;
-// messages that were wait for theirs, unless they were given up. What could not be brought is
-// given up only if it never was: sent says that this batch was.
-func (c *courier) done(ctx context.Context, ps []parcel, losses uint64, sent bool) error {
-	v, ends := c.rt.vat, false
+	c.stalled = true
 	v.w.lockInternal()
-	if v.mail.losses != losses {
-		v.w.unlock()
-		return nil // they may not be there any more; the other host knows them when they come again
+	defer v.w.unlock()
+	if r := v.mail.routes[c.host]; r != nil {
+		r.again()
 	}
-	for i := range ps {
-		p := &ps[i]
-		if !sent {
-			p.taken = p.failed != nil && !p.mail.tried
-		}
-		p.mail.tried = p.mail.tried || p.failed == nil
-		p.over = p.taken && (p.failed != nil || p.letter.answers())
-		p.mail.abroad = p.taken && !p.over
-		ends = ends || p.over
-	}
-	v.w.unlock()
-	if !ends {
-		return nil
-	}
-	return c.rt.update(Relaxed(ctx), "send", func(t *WriteTurn) error {
-		for i := range ps {
-			p := &ps[i]
-			if !p.over || v.mail.losses != losses || !v.mail.holds(p.mail) {
-				continue
-			}
-			t.dropLetter(p.mail.target, p.mail)
-			if p.failed == nil {
-				continue
-			}
-			if err := t.giveUp(&p.letter, p.mail, p.failed); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
-// holds reports whether the letter is still in its mailbox.
-func (m *mailroom) holds(ml *mail) bool {
-	b := m.boxes[ml.target]
-	if b == nil {
-		return false
+// collect takes the next batch out of the route, or says what it has to wait for, which may be
+// nothing; letters is how many there are for the host.
+func (c *courier) collect() (b *load, g *group, letters int) {
+	v := c.rt.vat
+	v.w.lockInternal()
+	defer v.w.unlock()
+	r := v.mail.routes[c.host]
+	if r == nil {
+		return nil, nil, 0
 	}
-	i, ok := b.find(ml.number)
-	return ok && b.mails[i] == ml
-}
-
-// giveUp ends a letter for another host that its method never saw.
-func (t *WriteTurn) giveUp(l *letter, ml *mail, why error) error {
-	if len(l.slots) > 0 && l.from == 0 && !t.hasThen(l) {
-		if err := t.bury(*l, why); err != nil {
-			return err
+	if c.losses != v.mail.losses { // the route is another one, and nothing in it is under way
+		c.losses, c.looked = v.mail.losses, 0
+		c.stalled = len(c.under) > 0
+	}
+	if n := len(c.under); c.stalled && n > 0 || n >= 2 && r.ahead() < fewParcels {
+		return nil, nil, r.letters
+	}
+	c.at = r.at
+	all, blocked := r.take(c.most, v.snaps.durable.Load().lsn)
+	if len(all) == 0 {
+		if blocked {
+			g = v.pending()
+			v.wake(v.kick)
+		}
+		if !c.ping || len(c.under) > 0 {
+			return nil, g, r.letters
 		}
 	}
-	return t.conclude(l, ml, settled{err: why})
+	b = &load{losses: v.mail.losses, ps: make([]parcel, len(all))}
+	for i, ml := range all {
+		b.ps[i] = parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer}
+	}
+	return b, nil, r.letters
 }

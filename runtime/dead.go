@@ -39,11 +39,14 @@ type burial struct {
 // logBuried logs what the turn has buried. It is called when the turn has committed: one that
 // is run again would say it once for each run, and one that is undone what never happened.
 func (t *WriteTurn) logBuried() {
-	if !t.hasBuried() {
-		return
+	if t.hasBuried() {
+		t.r.vat.rt.logBuried(t.seldom.buried)
 	}
-	for _, b := range t.seldom.buried {
-		t.r.vat.rt.log.Warn("a message could not be delivered, and is kept as a dead letter",
+}
+
+func (rt *Runtime) logBuried(all []burial) {
+	for _, b := range all {
+		rt.log.Warn("a message could not be delivered, and is kept as a dead letter",
 			"letter", fmt.Sprintf("%x", b.number), "method", b.method, "err", b.why)
 	}
 }

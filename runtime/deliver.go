@@ -75,7 +75,12 @@ func (v *vat) round() (more bool, wait time.Duration) {
 	if err := v.admitPostman(); err != nil {
 		return false, idleFor
 	}
-	v.mail.fresh = 0
+	v.mail.fresh, v.mail.away = 0, false
+	if was := v.mail.left; was.d != nil {
+		v.mail.left, v.mail.away = leftover{}, true
+		v.w.unlock()
+		return v.undelivered(was.d, was.g, was.err)
+	}
 	began := v.rt.clock()
 	var before *WriteTurn
 	for n := 0; n < maxRound; {
@@ -94,10 +99,12 @@ func (v *vat) round() (more bool, wait time.Duration) {
 			continue
 		}
 		if err != nil && d.mail != nil {
+			v.mail.away = true
 			v.w.unlock()
 			return v.undelivered(d, g, err)
 		}
 		if d.t.hasBuried() {
+			v.mail.away = true
 			v.w.unlock()
 			d.t.logBuried()
 			return true, 0
@@ -124,9 +131,14 @@ func (v *vat) goOn(t *WriteTurn) bool {
 		v.retry(t)
 		return true
 	}
+	v.mail.away = true
 	v.w.unlock()
 	v.retry(t)
-	return v.admitPostman() == nil
+	if v.admitPostman() != nil {
+		return false
+	}
+	v.mail.away = false
+	return true
 }
 
 // admitPostman is admit for the postman.
@@ -148,9 +160,9 @@ func (v *vat) anyMail() bool {
 	if len(v.mail.ready) > 0 && !stopped {
 		return true
 	}
-	if stopped || v.mail.due > v.rt.clock().UnixNano() && v.rt.strands.allIdle() {
+	if stopped || v.mail.due.Load() > v.rt.clock().UnixNano() && v.rt.strands.allIdle() {
 		for _, c := range v.mail.quiet {
-			c <- v.mail.due
+			c <- v.mail.due.Load()
 		}
 		v.mail.quiet = nil
 	}
@@ -396,6 +408,7 @@ func (v *vat) stopServing(d *delivery, why string) {
 	v.w.lockInternal()
 	defer v.w.unlock()
 	if d.held = why; d.losses == v.mail.losses {
+		v.mail.postponed.note(d.target, why)
 		v.hold(d)
 	}
 }

@@ -13,10 +13,12 @@ import (
 // in it as text, as they are types inside themselves, which have no encoding of a fixed depth.
 type described struct {
 	ID, Kind string
+	Host     string // of an object that the host which answers has from a third one
 	Version  int
 	Rights   uint8
 	Allows   []string
 	Methods  []describedMethod
+	Ordinals []string
 }
 
 type describedMethod struct {
@@ -28,7 +30,7 @@ type describedMethod struct {
 
 // Encode is what another host is told of the object: its methods, and no state and no grants.
 func (i ObjectInfo) Encode() ([]byte, error) {
-	d := described{ID: i.ID, Kind: i.Kind.Name, Version: i.Kind.Version, Rights: storedRights(i.Rights), Allows: i.Allows}
+	d := described{ID: i.ID, Host: i.Host, Kind: i.Kind.Name, Version: i.Kind.Version, Rights: storedRights(i.Rights), Allows: i.Allows, Ordinals: i.Kind.Ordinals}
 	for _, m := range i.Kind.Methods {
 		d.Methods = append(d.Methods, describedMethod{m.Name, uint8(m.Needs), m.Outside, appendShape(nil, &m.Arg), appendShape(nil, &m.Result)})
 	}
@@ -67,13 +69,19 @@ func appendShape(b []byte, s *caps.Shape) []byte {
 // shapeParser reads what appendShape wrote, or a stranger.
 type shapeParser struct {
 	letterParser
-	seen int // shapes
+	seen  int // shapes
+	depth int // of them around this one
 }
 
-const maxShapes = 10_000 // in one type, also above each other
+const (
+	maxShapes = 10_000 // in one type
+	maxNested = 256    // in each other: values nest 64 deep, and what is optional is a shape of its own
+)
 
 func (p *shapeParser) shape() (s caps.Shape) {
-	if p.seen++; p.seen > maxShapes {
+	p.depth++
+	defer func() { p.depth-- }()
+	if p.seen++; p.seen > maxShapes || p.depth > maxNested {
 		p.bad, p.rest = true, nil
 	}
 	s.Class, s.Name, s.Len = caps.Class(p.str("")), p.str(""), int(p.uvarint())
@@ -100,10 +108,10 @@ func DecodeInfo(body []byte) (i ObjectInfo, err error) {
 	if err != nil {
 		return i, err
 	}
-	i = ObjectInfo{ID: d.ID, Kind: KindInfo{Name: d.Kind, Version: d.Version}, Rights: authorityOf(d.Rights), Allows: d.Allows}
+	i = ObjectInfo{ID: d.ID, Host: d.Host, Kind: KindInfo{Name: d.Kind, Version: d.Version, Ordinals: d.Ordinals}, Rights: authorityOf(d.Rights), Allows: d.Allows}
 	for _, m := range d.Methods {
 		info := MethodInfo{Name: m.Name, Needs: caps.Rights(m.Needs) & everything, Outside: m.Outside}
-		arg, result := shapeParser{letterParser{rest: m.Arg}, 0}, shapeParser{letterParser{rest: m.Result}, 0}
+		arg, result := shapeParser{letterParser: letterParser{rest: m.Arg}}, shapeParser{letterParser: letterParser{rest: m.Result}}
 		info.Arg, info.Result = arg.shape(), result.shape()
 		if arg.bad || result.bad {
 			return i, &caps.Error{Op: "describe", Code: caps.ErrBadArgument, Text: "the other host's description of " + d.Kind + " does not decode"}
@@ -129,5 +137,9 @@ func (h *handle) describeRemote(ctx context.Context, via caps.Authority) (Object
 	if err != nil {
 		return ObjectInfo{}, err
 	}
-	return w.Describe(ctx, r.Host, r.At, homeToken(r.Token, via))
+	info, err := w.Describe(ctx, r.Host, r.At, homeToken(r.Token, via))
+	if err == nil && (info.Host == "" || info.Host == h.vat.rt.Host() || !caps.Printable(info.Host)) {
+		info.Host = r.Host // and not a third one's, which that one has it from
+	}
+	return info, err
 }

@@ -76,7 +76,7 @@ func (h *handle) String() string { return h.name() }
 func shortKind(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 func (h *handle) goneError() error {
-	return &caps.Error{Object: h.name(), Code: caps.ErrGone, Text: fmt.Sprintf("object %x is gone: its turn did not commit", h.oid.N)}
+	return &caps.Error{Object: h.name(), Code: caps.ErrGone, Text: fmt.Sprintf("object %x is gone: its turn did not commit, or it was removed", h.oid.N)}
 }
 
 // ended is why ctx has ended: its error, and its cause where that is another.

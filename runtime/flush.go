@@ -31,14 +31,24 @@ type taken struct {
 	body            []byte
 }
 
-// flusher is the goroutine that makes groups durable, one after the other.
+// flusher is the goroutine that makes groups durable, one after the other. If a method that was
+// delivered ends it, another goes on.
 func (v *vat) flusher() {
-	defer close(v.flushed)
+	ended := false
+	defer func() {
+		if ended {
+			close(v.flushed)
+			return
+		}
+		v.wake(v.kick)
+		go v.flusher()
+	}()
 	for {
 		select {
 		case <-v.kick:
 		case <-v.closing:
 			v.flush(true)
+			ended = true
 			return
 		case <-v.soft:
 			select {
@@ -72,7 +82,12 @@ func (v *vat) flush(last bool) {
 // take ends the running group between two turns.
 func (v *vat) take(last bool) *taken {
 	v.w.lockInternal()
-	defer v.w.unlock()
+	if !last {
+		if buried := v.sweep(); buried != nil {
+			defer v.rt.logBuried(buried)
+		}
+	}
+	defer v.w.unlock() // not before: whoever ends the goroutine in sweep has unlocked it
 	if v.lsn == v.cut && last && v.rt.gates.InUse() && v.writable() {
 		v.lsn++
 	}
@@ -107,6 +122,10 @@ func (v *vat) encode(c *taken) *objstore.Batch {
 	defer func() { v.rowBytes = b.Size()/max(b.Len(), 1) + 16 }()
 	for _, h := range c.dirty {
 		w := h.at(c.lsn)
+		if w.kind == v.gone { // see (*WriteTurn).remove: it holds nothing, so nothing is in the index
+			b.Delete(objstore.ObjectKey(h.oid))
+			continue
+		}
 		c.body, c.refs = w.kind.def.codec.Append(c.body[:0], c.refs[:0], w.state)
 		c.slots = v.rt.slots(c.slots[:0], c.refs)
 		b.Put(objstore.ObjectKey(h.oid), objstore.Record{LSN: w.lsn, Kind: w.row, Slots: c.slots, Body: c.body})

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -28,9 +30,8 @@ type MethodInfo struct {
 	Outside bool `msgpack:"outside,omitempty"`
 }
 
-func (m MethodInfo) same(o MethodInfo) bool {
-	return m.Name == o.Name && m.Needs == o.Needs && m.Outside == o.Outside && m.Arg.String() == o.Arg.String() && m.Result.String() == o.Result.String()
-}
+// same also looks at the names of types, as numbers go by them.
+func (m MethodInfo) same(o MethodInfo) bool { return reflect.DeepEqual(m, o) }
 
 // KindInfo describes one version of a kind, as the world remembers it.
 type KindInfo struct {
@@ -40,11 +41,16 @@ type KindInfo struct {
 	Objects int64
 	State   caps.Shape
 	Methods []MethodInfo
+	// Ordinals are the numbers that programs in other languages know methods and fields by: one
+	// for each that any program has ever shown in this world, in the order in which the world
+	// first saw them. They only get more. What stands in them is in ordinals.go.
+	Ordinals []string
 }
 
 // ObjectInfo describes an object and what a Ref to it allows.
 type ObjectInfo struct {
 	ID     string // short: the object's number in its vat, hexadecimal
+	Host   string // whose it is, if it is on another host; empty: this world's
 	Kind   KindInfo
 	Rights caps.Authority
 	Allows []string    // the methods that this very Ref lets its holder call now
@@ -67,7 +73,7 @@ func (rt *Runtime) Kinds(ctx context.Context) (ks []KindInfo, err error) {
 		ks = nil
 		src := t.sources()
 		defer src.done()
-		for _, r := range rt.world.rows {
+		for _, r := range slices.SortedFunc(maps.Values(rt.world.rows), func(a, b *kindRow) int { return cmp.Compare(a.no, b.no) }) {
 			n, err := readCount(src.store, r.no)
 			if err != nil {
 				return err
@@ -76,14 +82,14 @@ func (rt *Runtime) Kinds(ctx context.Context) (ks []KindInfo, err error) {
 		}
 		return nil
 	})
-	slices.SortFunc(ks, func(a, b KindInfo) int {
+	slices.SortStableFunc(ks, func(a, b KindInfo) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
 	})
 	return ks, err
 }
 
 func (r *kindRow) info(objects int64) KindInfo {
-	return KindInfo{Name: r.Name, Version: r.Version, Known: r.load != nil, Objects: objects, State: r.Shape, Methods: r.Methods}
+	return KindInfo{Name: r.Name, Version: r.Version, Known: r.load != nil, Objects: objects, State: r.Shape, Methods: r.Methods, Ordinals: r.Ordinals}
 }
 
 // Describe describes the object that ref designates. In KindInfo, Objects is not counted.
@@ -105,7 +111,8 @@ func (rt *Runtime) Describe(ctx context.Context, ref caps.Ref) (info ObjectInfo,
 }
 
 // State returns the state of the object that ref designates, whatever rights ref carries,
-// and also if this process does not know the kind.
+// and also if this process does not know the kind. That of an object on another host is not here:
+// ErrNotDelivered, or the stand-in's own, if somebody has stored it.
 func (rt *Runtime) State(ctx context.Context, ref caps.Ref) (state caps.Value, err error) {
 	err = rt.look(ctx, ref, func(t *ReadTurn, _ *handle, _ caps.Authority, v *version) error {
 		var body []byte
@@ -133,6 +140,9 @@ func (rt *Runtime) look(ctx context.Context, ref caps.Ref, fn func(*ReadTurn, *h
 		}
 		if v.kind == h.vat.latent || v.kind == h.vat.latentTimer {
 			return &caps.Error{Op: "describe", Object: h.name(), Code: caps.ErrGone, Text: h.name() + " is no object: nobody has stored it"}
+		}
+		if v.kind == h.vat.latentRemote {
+			return &caps.Error{Op: "state", Object: h.name(), Code: caps.ErrNotDelivered, Text: "it is on another host, which alone has its state"}
 		}
 		return fn(t, h, a, v)
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -19,22 +20,26 @@ import (
 // Invariant: a mailbox is in ready exactly if it is not empty and neither held nor being
 // delivered from.
 type mailroom struct {
-	boxes    map[uint64]*mailbox // by target; none is empty
-	ready    []*mailbox          // in the order in which they are served
-	accounts map[uint64]account  // by sender
-	full     atomic.Bool         // the program may not send now
-	free     chan struct{}       // closed when it may send again; nil: it may, or nobody waits
-	kick     chan struct{}       // capacity 1: there is something to deliver
-	quiet    []chan int64        // told when due is, when there is nothing else to deliver; each of capacity 1
-	due      int64               // when the next alarm is, in nanoseconds since 1970; MaxInt64: there is none
-	told     []*sent             // latent promises that were settled since toldCut
-	flown    []*sent             // those before: the last group that was taken has them
-	toldCut  uint64              // what cut was then
-	strays   map[uint64]bool     // mailboxes for other hosts that no courier knows of yet
-	fresh    int                 // letters that were sent since the postman began its last round
-	losses   uint64              // how often a rollback has taken letters and outcomes back
-	attempt  delivery            // the postman's
-	spare    seldom              // that of attempt, used again and again
+	boxes     map[uint64]*mailbox // by target; none is empty
+	ready     []*mailbox          // in the order in which they are served
+	accounts  map[uint64]account  // by sender
+	full      atomic.Bool         // the program may not send now
+	free      chan struct{}       // closed when it may send again; nil: it may, or nobody waits
+	kick      chan struct{}       // capacity 1: there is something to deliver
+	quiet     []chan int64        // told when due is, when there is nothing else to deliver; each of capacity 1
+	due       atomic.Int64        // when the next alarm is, in nanoseconds since 1970; MaxInt64: there is none
+	told      []*sent             // latent promises that were settled since toldCut
+	flown     []*sent             // those before: the last group that was taken has them
+	toldCut   uint64              // what cut was then
+	routes    map[string]*route   // what waits for other hosts, by host; none is empty
+	postponed postponed           // mailboxes that are tried again soon
+	fresh     int                 // letters that were sent since the postman began its last round
+	losses    uint64              // how often a rollback has taken letters and outcomes back
+	attempt   delivery            // the postman's
+	spare     seldom              // that of attempt, used again and again
+	away      bool                // the postman has let the lock go and has not ended that attempt
+	sweeping  bool                // the flusher delivers
+	left      leftover            // what it has left to the postman
 }
 
 // mailbox is the letters for one target, by number, which is the order of their sending.
@@ -42,6 +47,7 @@ type mailbox struct {
 	target uint64
 	mails  []*mail
 	held   string // why they are not delivered: "waits for the promise 7f"; empty: they are
+	route  *route // of one that waits for another host, whose courier looks into it; else nil
 	inbox  bool   // the target, a thread or a port, looks into it by itself
 }
 
@@ -56,8 +62,10 @@ type mail struct {
 	away   bool     // it is for another host
 	answer bool     // letter.answers
 	seq    uint64   // letter.seq, or number
-	tried  bool     // it was in a batch, or may have been in an earlier opening
-	abroad bool     // another host has accepted it, and has not answered yet; see courier.go
+	boxed  bool     // it is in its mailbox
+	tried  bool     // another host may have got it, now or in an earlier opening; see courier.go
+	out    bool     // it is in a batch under way
+	abroad bool     // another host has accepted it, and has not answered yet
 	size   int      // bytes that its sender is charged
 	row    *element // its newest; nil: it is in the store only
 }
@@ -140,11 +148,19 @@ func (v *vat) addMail(ml *mail) {
 		b = &mailbox{target: ml.target}
 		m.boxes[ml.target] = b
 		if ml.away {
-			m.strays[ml.target] = true
+			b.route = v.routeOf(ml.target)
 		}
-		m.ready = append(m.ready, b)
+		if b.route != nil {
+			b.held, b.inbox = "waits for another host", true
+		} else {
+			m.ready = append(m.ready, b)
+		}
 	}
-	if b.inbox && b.held != "" { // it may be what the target waits for
+	ml.boxed = true
+	if b.route != nil {
+		b.route.add(ml)
+		v.rt.couriers.hire(b.route.host)
+	} else if b.inbox && b.held != "" { // it may be what the target waits for
 		b.held = ""
 		m.ready = append(m.ready, b)
 	}
@@ -168,15 +184,25 @@ func (v *vat) removeMail(target uint64, ml *mail) {
 	if b == nil {
 		return
 	}
-	if len(b.mails) > 0 && b.mails[0] == ml {
+	if i, ok := b.find(ml.number); !ok || b.mails[i] != ml {
+		return
+	} else if i == 0 {
 		b.mails[0] = nil
 		b.mails = b.mails[1:]
-	} else if i := slices.Index(b.mails, ml); i >= 0 {
+	} else {
 		b.mails = slices.Delete(b.mails, i, i+1)
+	}
+	ml.boxed = false
+	if r := b.route; r != nil {
+		if r.remove(ml); r.letters == 0 {
+			delete(m.routes, r.host)
+		}
 	}
 	if len(b.mails) == 0 {
 		delete(m.boxes, target)
-		m.unready(b)
+		if b.held == "" {
+			m.unready(b)
+		}
 	} else if len(m.ready) > 1 && m.ready[0] == b {
 		m.rotate(b)
 	}
@@ -200,8 +226,42 @@ func (m *mailroom) rotate(b *mailbox) {
 	}
 }
 
+// postponed says of mailboxes that are not served for now why that is: for listings, which are
+// read turns and must not wait for the writer.
+type postponed struct {
+	mu  sync.Mutex
+	why map[uint64]string
+}
+
+// note notes why the mailbox of target is not served; empty: it is.
+func (p *postponed) note(target uint64, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case why == "":
+		delete(p.why, target)
+	case p.why == nil:
+		p.why = map[uint64]string{target: why}
+	default:
+		p.why[target] = why
+	}
+}
+
+func (p *postponed) of(target uint64) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why[target]
+}
+
+func (p *postponed) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.why = nil
+}
+
 // release lets the letters for target be delivered again.
 func (v *vat) release(target uint64) {
+	v.mail.postponed.note(target, "")
 	if b := v.mail.boxes[target]; b != nil && b.held != "" {
 		b.held = ""
 		v.mail.ready = append(v.mail.ready, b)
@@ -222,19 +282,22 @@ func (v *vat) loadMail() error {
 	}
 	m.full.Store(false)
 	m.boxes, m.accounts, m.ready = map[uint64]*mailbox{}, map[uint64]account{}, nil
-	m.strays = map[uint64]bool{}
+	m.routes = map[string]*route{}
+	m.postponed.clear()
+	defer m.loaded()
 	s := v.store.Snapshot()
 	defer s.Release()
 	first, _ := objstore.ElementRange(v.activityOID())
-	m.due = math.MaxInt64
+	next := int64(math.MaxInt64)
 	err := s.Scan(first+"a", first+"b", func(key objstore.Key, _ objstore.Record) bool {
 		due, _, _ := parseNumbers(string(key[len(first)+1:])) // a damaged key is due at once, and dropped
-		m.due = int64(due)
+		next = int64(due)
 		return false
 	})
 	if err != nil {
 		return err
 	}
+	m.due.Store(next)
 	lo, hi := first+"m", first+"n"
 	return s.Scan(lo, hi, func(key objstore.Key, rec objstore.Record) bool {
 		target, number, ok := parseNumbers(string(key[len(first)+1:]))
@@ -254,7 +317,7 @@ func (v *vat) loadMail() error {
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
 		ml.target, ml.size, ml.row = target, row.bytes(), nil
-		ml.seq, ml.abroad, ml.away = number, false, false // it is brought again, and known there
+		ml.seq, ml.out, ml.abroad, ml.away = number, false, false, false // it is brought again, and known there
 		if l, err := parseLetter(number, ml.method, rec); err == nil {
 			ml.seq, ml.away, ml.answer = cmp.Or(l.seq, number), l.away(), l.answers()
 		}
@@ -262,6 +325,13 @@ func (v *vat) loadMail() error {
 		v.addMail(ml)
 		return true
 	})
+}
+
+// loaded puts in order what was read from disk.
+func (m *mailroom) loaded() {
+	for _, r := range m.routes {
+		r.sort()
+	}
 }
 
 // unsettle returns the letters that have their promises in memory. Those of them that were

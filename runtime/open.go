@@ -151,6 +151,8 @@ func (rt *Runtime) start(o Options) error {
 		if err := rt.startThreads(); err != nil {
 			return err
 		}
+		rt.couriers.start()
+		rt.couriers.running.Go(rt.forgetPeers)
 	}
 	rt.watch = rt.startWatchdog()
 	return nil

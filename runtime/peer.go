@@ -26,6 +26,11 @@ type peer struct {
 	// Marks is the place in each channel of what came last, by the lineage of the other
 	// host's world: a world that was copied begins a new channel.
 	Marks map[uint64]uint64
+	// Since is when this was made: nothing is known of what the host sent before. Heard is when
+	// it was heard of last, or when that was counted last as a Silent day, which its letters'
+	// outcomes lie here for; see forget.go. Both are in nanoseconds since 1970.
+	Since, Heard int64
+	Silent       int64
 }
 
 func newPeerKind() *KindOf[peer] { return Define[peer]("sturdy/peer") }
@@ -36,11 +41,13 @@ const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
 
 // A batch of letters is
 //
-//	1            the version
+//	1            the version; 2 if there is a place
 //	lineage      of the world that they are from: its channel
 //	lineage      of the world that they are for, as far as that is known; else 0
+//	place        in the channel: the batch belongs behind that letter
 //	letters      each: place in the channel, number, mailbox, kind, then
 //	  a message  0; the token of its target; method; body; how many references, their tokens
+//	  an old one 2; how many seconds old it is; the rest as of a message
 //	  an answer  1; "ran" or "not run"; channel of the message; body; how many references, their tokens
 //
 // where numbers are uvarints, and texts have their length in front. Number and mailbox of an
@@ -49,29 +56,32 @@ const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
 //
 // The answer to a batch is the lineage of the world that has got it, and a byte for each
 // letter, or none if the batch was for another lineage. Messages come in the order of their places, and
-// one that is held back holds back those behind it. Answers have no order: an answer finds its
+// one that is held back holds back those behind it, also those of a batch that belongs behind it.
+// Answers have no order: an answer finds its
 // letter waiting, or has done so before.
 const (
 	batchVersion = 1
+	batchBehind  = 2
 	ranText      = "ran"
 	notRunText   = "not run"
 	isMessage    = 0
 	isAnswer     = 1
+	isOld        = 2 // a message that may have been brought before, longer ago than is safe: see forget.go
 
 	noteTaken   = 0
 	noteKnown   = 1 // it has come before, so its outcome counts although it was given up
 	noteRefused = 2 // its target, or a reference in it, proves nothing
 	noteLater   = 3 // there is no room for it now
+	noteForgot  = 4 // it may have come before, and what was known of that is forgotten
 )
 
 // pack writes a batch.
-func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
+func (c *courier) pack(ctx context.Context, batch *load) (b []byte, err error) {
 	rt := c.rt
-	b := binary.AppendUvarint([]byte{batchVersion}, rt.lineages.Load().Current)
-	b = binary.AppendUvarint(b, c.theirs)
-	err := rt.View(ctx, func(t *ReadTurn) error {
-		for i := range ps {
-			p := &ps[i]
+	err = rt.View(ctx, func(t *ReadTurn) error {
+		b = batch.header(rt.lineages.Load().Current)
+		for i := range batch.ps {
+			p := &batch.ps[i]
 			l := &p.letter
 			if p.failed == nil && !l.answers() {
 				p.failed = t.mayLeave(l)
@@ -85,6 +95,15 @@ func (c *courier) pack(ctx context.Context, ps []parcel) ([]byte, error) {
 		return nil
 	})
 	return b, err
+}
+
+// header begins a batch of the world of that lineage.
+func (b *load) header(own uint64) []byte {
+	if b.after == 0 {
+		return binary.AppendUvarint(binary.AppendUvarint([]byte{batchVersion}, own), b.theirs)
+	}
+	h := binary.AppendUvarint(binary.AppendUvarint([]byte{batchBehind}, own), b.theirs)
+	return binary.AppendUvarint(h, b.after)
 }
 
 // proof is the token of the target of a letter that was given up; empty if it has none.
@@ -135,7 +154,12 @@ func (t *ReadTurn) packOne(b []byte, p *parcel, host string) []byte {
 		}
 		to, _ := h.remote()
 		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), l.number), h.oid.N)
-		b = appendText(append(b, isMessage), string(homeToken(to.Token, via)))
+		if age := p.age(t.Now().UnixNano()); age > 0 {
+			b = binary.AppendUvarint(append(b, isOld), uint64(age))
+		} else {
+			b = append(b, isMessage)
+		}
+		b = appendText(b, string(homeToken(to.Token, via)))
 		b = appendText(b, l.method)
 	}
 	b = appendText(b, string(l.body))
@@ -156,6 +180,7 @@ type arrival struct {
 	number, box uint64 // where it waits at the other host, or what is answered waits here
 	channel     uint64 // of what is answered
 	answer, ran bool
+	age         uint64 // seconds, if it may have been brought before, and that is too long ago; else 0
 	to          caps.Ref
 	method      string
 	body        []byte
@@ -178,13 +203,19 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 		return answer, nil
 	}
 	begin := len(answer)
-	err = rt.update(ctx, "accept", func(t *WriteTurn) error {
-		in, answer = intake{t: t, host: host, at: at, lineage: in.lineage}, answer[:begin]
+	take := func(t *WriteTurn, late bool) error {
+		in, answer = intake{t: t, host: host, at: at, lineage: in.lineage, after: in.after}, answer[:begin]
 		if err := in.begin(); err != nil {
 			return err
 		}
+		if in.after > in.mark {
+			if !late {
+				return errEarly
+			}
+			in.held = true
+		}
 		for i := range all {
-			if a := &all[i]; in.h == nil && !a.answer && a.refused == nil {
+			if a := &all[i]; in.h == nil && !a.answer && a.refused == nil && !rt.vat.crowded() {
 				if err := in.own(); err != nil { // before any is refused: that is noted then
 					return err
 				}
@@ -198,8 +229,8 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 			answer = append(answer, note)
 		}
 		return nil
-	})
-	return answer, err
+	}
+	return answer, rt.intakes.run(ctx, rt, host, take)
 }
 
 // intake is a batch on its way in. Nothing is kept of a host before one of its letters has
@@ -207,9 +238,12 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 type intake struct {
 	t        *WriteTurn
 	host, at string
-	lineage  uint64 // of the world that it is from
-	expects  uint64 // and of that which it is for; 0: any
+	lineage  uint64          // of the world that it is from
+	expects  uint64          // and of that which it is for; 0: any
+	after    uint64          // the place behind which it belongs; 0: any
+	ended    map[uint64]bool // numbers of what it has answered
 	mark     uint64
+	since    int64   // when the peer was made
 	held     bool    // a message was, so those behind it are
 	h        *handle // the peer; nil: there is none yet
 	p        *peer   // its state for writing; nil: it has not been written to
@@ -229,7 +263,11 @@ func (in *intake) begin() error {
 	in.h = t.r.vat.handleOf(n)
 	s, err := t.r.stateOf(in.h, t.r.vat.rt.peers.def)
 	if err == nil {
-		in.mark = (*peer)(s).Marks[in.lineage]
+		p := (*peer)(s)
+		in.mark, in.since = p.Marks[in.lineage], p.Since
+		if in.fades(p) {
+			err = in.own()
+		}
 	}
 	return err
 }
@@ -239,13 +277,16 @@ func (in *intake) take(a *arrival) (note byte, err error) {
 	t := in.t
 	switch {
 	case a.answer:
-		return noteTaken, t.takeAnswer(in.host, a)
+		return noteTaken, in.takeAnswer(a)
 	case in.held:
 		return noteLater, nil
 	case a.seq <= in.mark && a.number == 0:
 		return noteKnown, nil
 	case a.seq <= in.mark:
 		return noteTaken, nil
+	case in.h == nil && a.refused == nil: // there are too many others
+		in.held = true
+		return noteLater, nil
 	case in.h == nil: // nothing in the batch proves anything, nor ever has
 		return noteRefused, nil
 	case a.number == 0:
@@ -253,6 +294,8 @@ func (in *intake) take(a *arrival) (note byte, err error) {
 	case t.r.vat.mail.accounts[in.h.oid.N].full():
 		in.held = true
 		return noteLater, nil
+	case in.forgot(a):
+		return noteForgot, in.note(a.seq)
 	}
 	if err := in.note(a.seq); err != nil {
 		return 0, err
@@ -288,8 +331,10 @@ func (in *intake) note(seq uint64) error {
 // own makes the peer's state writable, and the peer if there is none.
 func (in *intake) own() error {
 	t, v := in.t, in.t.r.vat
+	now := t.Now().UnixNano()
 	if in.h == nil {
-		in.h, _, _ = v.rt.open(v.rt.peers.New(t, peer{Host: in.host}))
+		in.since = now
+		in.h, _, _ = v.rt.open(v.rt.peers.New(t, peer{Host: in.host, Since: now}))
 		t.change(&element{key: objstore.ElementKey(v.activityOID(), "h"+in.host), rec: objstore.Record{Body: binary.AppendUvarint(nil, in.h.oid.N)}, kind: v.activityKind})
 	}
 	s, err := t.ownOf(in.h, v.rt.peers.def)
@@ -297,7 +342,7 @@ func (in *intake) own() error {
 		return err
 	}
 	in.p = (*peer)(s)
-	in.p.At = cmp.Or(in.at, in.p.At)
+	in.p.At, in.p.Heard, in.p.Silent = cmp.Or(in.at, in.p.At), now, 0
 	marks := map[uint64]uint64{} // a new one: that of the version before is still read
 	maps.Copy(marks, in.p.Marks)
 	for len(marks) >= maxMarks && marks[in.lineage] == 0 {
@@ -342,16 +387,20 @@ func (t *WriteTurn) answer(l *letter, o settled) error {
 }
 
 // takeAnswer ends the letter that an answer is for, if it waits for one from that host.
-func (t *WriteTurn) takeAnswer(host string, a *arrival) error {
-	v := t.r.vat
+func (in *intake) takeAnswer(a *arrival) error {
+	t, v := in.t, in.t.r.vat
 	b := v.mail.boxes[a.box]
 	if b == nil || a.channel != v.rt.lineages.Load().Current {
 		return nil
 	}
 	i, ok := b.find(a.number)
-	if h := v.handleOf(a.box); !ok || b.mails[i].number != a.number || t.takes(b.mails[i]) || !h.standsAt(host) {
+	if !ok || in.ended[a.number] || !v.handleOf(a.box).standsAt(in.host) {
 		return nil
 	}
+	if in.ended == nil {
+		in.ended = map[uint64]bool{}
+	}
+	in.ended[a.number] = true
 	return t.endWith(b.mails[i], a)
 }
 
@@ -437,14 +486,19 @@ const maxErrorText = 4 << 10 // bytes of the text of an error from another host
 func (rt *Runtime) unpack(in *intake, batch []byte) (all []arrival, err error) {
 	bad := &caps.Error{Op: "accept", Object: in.host, Code: caps.ErrBadArgument, Text: "a batch of letters from the other host does not decode"}
 	p := letterParser{rest: batch}
-	if p.uvarint() != batchVersion {
+	version := p.uvarint()
+	if version != batchVersion && version != batchBehind {
 		return nil, bad
 	}
 	in.lineage, in.expects = p.uvarint(), p.uvarint()
+	if version == batchBehind {
+		in.after = p.uvarint()
+	}
+	u := unpacker{rt: rt, host: in.host, at: in.at}
 	for len(p.rest) > 0 && !p.bad {
 		a := arrival{seq: p.uvarint(), number: p.uvarint()}
 		if a.number != 0 {
-			rt.unpackOne(&p, &a, in.host, in.at)
+			u.one(&p, &a)
 		} else {
 			_, a.refused = rt.ImportOwn([]byte(p.str("")), in.host)
 		}
@@ -458,16 +512,35 @@ func (rt *Runtime) unpack(in *intake, batch []byte) (all []arrival, err error) {
 	return all, nil
 }
 
-func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
+// unpacker reads the letters of a batch. Many are for the same target, which is looked up once.
+type unpacker struct {
+	rt       *Runtime
+	host, at string
+	token    string // of the target of the last letter
+	to       caps.Ref
+	refused  error
+}
+
+func (u *unpacker) target(token string) (caps.Ref, error) {
+	if token != u.token || u.token == "" {
+		u.token = token
+		u.to, u.refused = u.rt.ImportOwn([]byte(token), u.host)
+	}
+	return u.to, u.refused
+}
+
+func (u *unpacker) one(p *letterParser, a *arrival) {
 	a.box = p.uvarint()
-	switch p.uvarint() {
+	switch kind := p.uvarint(); kind {
 	case isAnswer:
 		a.answer, a.ran = true, p.str(ranText) == ranText
 		a.channel = p.uvarint()
-	case isMessage:
-		to := p.str("")
+	case isMessage, isOld:
+		if kind == isOld {
+			a.age = p.uvarint()
+		}
+		a.to, a.refused = u.target(p.str(u.token))
 		a.method = p.str("")
-		a.to, a.refused = rt.ImportOwn([]byte(to), host)
 		if len(a.method) > maxKind || !caps.Printable(a.method) {
 			a.refused = badToken()
 		}
@@ -484,7 +557,7 @@ func (rt *Runtime) unpackOne(p *letterParser, a *arrival, host, at string) {
 		if p.bad {
 			return
 		}
-		r, err := rt.Import([]byte(token), host, at)
+		r, err := u.rt.Import([]byte(token), u.host, u.at)
 		if err == nil && r.IsNull() {
 			err = badToken()
 		}

@@ -31,7 +31,9 @@ func (rt *Runtime) ref(h *handle, a caps.Authority) caps.Ref {
 func (rt *Runtime) open(r caps.Ref) (*handle, caps.Authority, bool) {
 	t, a, ok := maker.Open(r)
 	if !ok {
-		return nil, a, false
+		if t, a, ok = maker.Open(r.Settled()); !ok {
+			return nil, a, false
+		}
 	}
 	h, ok := t.(*handle)
 	return h, a, ok
@@ -49,7 +51,7 @@ func runtimeOf(r caps.Ref) (*Runtime, error) {
 // storable reports what forbids to store r: nobody could restore it.
 func (rt *Runtime) storable(r caps.Ref) error {
 	if h, a, ok := rt.open(r); !r.IsNull() && (!ok || h.vat.rt != rt || !a.Gate.Of(rt.gates)) {
-		return &caps.Error{Code: caps.ErrBadArgument, Text: "a reference to " + r.String() + " cannot be stored: it is not of this world"}
+		return &caps.Error{Code: caps.ErrBadArgument, Text: "a reference to " + r.String() + " cannot be stored: it is not of this world, or not known yet"}
 	} else if h != nil && h.isGone() {
 		return h.goneError()
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,6 +51,7 @@ type remotes struct {
 	swept int                              // how many there were after the last sweep
 	next  uint64                           // the next number that is kept for one
 	end   uint64                           // the first behind those
+	rooms rooms
 }
 
 // takeNumber returns a number for an object; with mu held.
@@ -67,13 +70,22 @@ func (m *remotes) takeNumber(v *vat) uint64 {
 func (rt *Runtime) standInFor(r remote) *handle {
 	m, key := &rt.remotes, r.Host+string(r.Token)
 	m.mu.Lock()
+	s := m.by[key].Value()
+	m.mu.Unlock()
+	if s != nil {
+		return &s.h
+	}
+	if h := rt.storedStandIn(&r); h != nil {
+		return h
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.by[key].Value(); s != nil {
 		return &s.h
 	}
 	v := rt.vat
 	r.Token = bytes.Clone(r.Token) // it is a part of the whole message
-	s := &standIn{of: r}
+	s = &standIn{of: r}
 	s.h.oid, s.h.vat = objstore.OID{Vat: v.id, N: m.takeNumber(v)}, v
 	s.h.away.Store(true)
 	s.latent.kind, s.latent.state = v.latentRemote, unsafe.Pointer(s)
@@ -88,6 +100,33 @@ func (rt *Runtime) standInFor(r remote) *handle {
 	}
 	m.by[key] = weak.Make(s)
 	return &s.h
+}
+
+// standInKey is the row of the activity that names the object which a stand-in became. Without
+// it the same token would make another one after a restart.
+func (v *vat) standInKey(r *remote) objstore.Key {
+	sum := sha256.Sum256([]byte(r.Host + "\x00" + string(r.Token)))
+	return objstore.ElementKey(v.activityOID(), "s"+string(sum[:20]))
+}
+
+// storedStandIn is the stand-in for r that is an object, if there is one and it is not in m.by:
+// its handle was made when a Ref to it was read. What is not durable yet is in m.by.
+func (rt *Runtime) storedStandIn(r *remote) *handle {
+	v := rt.vat
+	s := v.snaps.acquire(&v.snaps.durable)
+	rec, ok, err := s.store.Get(v.standInKey(r))
+	v.snaps.release(s)
+	n, size := binary.Uvarint(rec.Body)
+	if err != nil || !ok || size <= 0 {
+		return nil
+	}
+	h := v.handleOf(n)
+	is, err := h.remote()
+	if err != nil || is == nil || is.Host != r.Host || !bytes.Equal(is.Token, r.Token) {
+		return nil
+	}
+	h.away.Store(true)
+	return h
 }
 
 // remote is what h stands in for; nil if it is an object of this world.
@@ -120,6 +159,7 @@ func (t *WriteTurn) materialiseRemote(h *handle) error {
 	w.kind = v.rt.bound(v.rt.foreign.def)
 	w.prev.Store(c)
 	h.work = w
+	t.change(&element{key: v.standInKey((*remote)(w.state)), rec: objstore.Record{Body: binary.AppendUvarint(nil, h.oid.N)}, kind: v.activityKind})
 	v.table.add(h)
 	t.wset = append(t.wset, h)
 	return nil

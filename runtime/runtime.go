@@ -41,6 +41,7 @@ type Runtime struct {
 	peers       *KindOf[peer]
 	remotes     remotes
 	couriers    couriers
+	intakes     intakes
 	wire        atomic.Pointer[Wire] // nil: it reaches no other host
 	ports       ports
 	ledger      *handle // the object that lists the grants

@@ -262,10 +262,10 @@ func (v *vat) mailed(r *seldom) {
 		v.tellAwaits(r)
 	}
 	if r.rung {
-		v.mail.due = r.nextDue
+		v.mail.due.Store(r.nextDue)
 	}
 	for _, due := range r.alarms {
-		v.mail.due = min(v.mail.due, due)
+		v.mail.due.Store(min(v.mail.due.Load(), due))
 	}
 	if len(r.sent)+len(r.alarms) > 0 {
 		v.wake(v.mail.kick)

@@ -100,8 +100,9 @@ func (r ThreadRef) Steps(ctx context.Context) iter.Seq2[StepInfo, error] {
 }
 
 // Wait returns when the thread has ended: nil, or ErrCanceled. A thread that is parked will not
-// end by itself: Wait returns the error that parked it. In a turn it is ErrWouldBlock. It
-// needs r.
+// end by itself: Wait returns the error that parked it. In a turn it is ErrWouldBlock. A thread
+// on another host is asked again and again, up to a second apart; while that host cannot be
+// reached, Wait fails with caps.ErrNotDelivered. It needs r.
 func (r ThreadRef) Wait(ctx context.Context) error {
 	if err := outsideTurns(ctx, "wait"); err != nil {
 		return err
@@ -111,24 +112,17 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 		return err
 	}
 	h, _, _ := rt.open(r.Ref)
+	if h.away.Load() {
+		return r.waitElsewhere(ctx, h)
+	}
 	news, done := rt.awaits.wait(h.oid.N)
 	defer done()
 	for {
 		if err := rt.vat.catchUp(ctx, "wait"); err != nil && !takenBack(err) {
 			return err
 		}
-		info, err := r.Info(ctx)
-		switch {
-		case err != nil:
+		if over, err := r.over(ctx, h.name()); over || err != nil {
 			return err
-		case info.State == ThreadDone:
-			return nil
-		case info.State == ThreadCanceled:
-			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrCanceled, Text: "the thread was canceled: " + info.Cancel}
-		case info.State == ThreadParked && info.Error == nil:
-			return &caps.Error{Op: "wait", Object: h.name(), Code: caps.ErrDamaged, Text: "damaged: the thread is parked, and it is not recorded why"}
-		case info.State == ThreadParked:
-			return info.Error
 		}
 		select {
 		case g := <-news:
@@ -139,6 +133,46 @@ func (r ThreadRef) Wait(ctx context.Context) error {
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrTimeout, Cause: caps.CauseOf(ended(ctx)), Text: "the thread has not ended: " + ended(ctx).Error()}
 		case <-rt.vat.ending:
 			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrClosed, Text: "the world was closed before the thread had ended"}
+		}
+	}
+}
+
+// over reports whether a thread has ended or is parked, and as what.
+func (r ThreadRef) over(ctx context.Context, name string) (over bool, err error) {
+	info, err := r.Info(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case info.State == ThreadDone:
+		return true, nil
+	case info.State == ThreadCanceled:
+		return true, &caps.Error{Op: "wait", Object: name, Code: ErrCanceled, Text: "the thread was canceled: " + info.Cancel}
+	case info.State == ThreadParked && info.Error == nil:
+		return true, &caps.Error{Op: "wait", Object: name, Code: caps.ErrDamaged, Text: "damaged: the thread is parked, and it is not recorded why"}
+	case info.State == ThreadParked:
+		return true, info.Error
+	}
+	return false, nil
+}
+
+// waitElsewhere is Wait for a thread on another host: nothing here is told when it ends. A call
+// that stays open there until then was rejected: it holds one of the places that the host has
+// for this one, for days.
+func (r ThreadRef) waitElsewhere(ctx context.Context, h *handle) error {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		over, err := r.over(ctx, h.name())
+		if over || err != nil && ctx.Err() == nil {
+			return err
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrTimeout, Cause: caps.CauseOf(ended(ctx)), Text: "the thread has not ended: " + ended(ctx).Error()}
+		case <-h.vat.ending:
+			again.Stop()
+			return &caps.Error{Op: "wait", Object: h.name(), Code: ErrClosed, Text: "this world was closed before the thread had ended"}
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // connection; whoever reads it in that host's store can do nothing with it.
 //
 // What is revoked or runs out is looked up in the grants on the token's path, for each call,
-// so it needs no list of its own either.
+// so it needs no list of its own either, and no lease: see forget.go.
 //
 //	ours  1, object, lineage  uvarints; of what Export gives away
 //	      rights              a byte, with deepBit
@@ -71,14 +71,17 @@ func (rt *Runtime) tokenOf(ref caps.Ref, host string) []byte {
 	if !ok || rt.key == nil {
 		return nil
 	}
-	if a.Gate == nil && h.away.Load() { // through a grant of ours it must come by here
-		if r, err := h.remote(); err == nil && r != nil && r.Host == host {
-			return homeToken(r.Token, a)
-		}
-	}
 	kind := ""
 	if v := h.cur.Load(); v != nil {
 		kind = v.kind.name
+	}
+	if h.away.Load() {
+		if r, err := h.remote(); err == nil && r != nil {
+			if a.Gate == nil && r.Host == host { // through a grant of ours it must come by here
+				return homeToken(r.Token, a)
+			}
+			kind = r.Kind
+		}
 	}
 	t := token{object: h.oid.N, lineage: rt.lineages.Load().Current, rights: storedRights(a), path: a.Gate.Path(), kind: kind}
 	return t.append(rt.key.tag(rt.worldID, host, &t))

@@ -272,6 +272,9 @@ func (t *WriteTurn) newObject(w *version) *handle {
 func (t *WriteTurn) seal() error {
 	for i := 0; i < len(t.wset); i++ { // storing a promise's Ref makes it an object, so one more
 		h := t.wset[i]
+		if h.work.kind == h.vat.gone {
+			continue
+		}
 		err := h.work.kind.def.seal(h.work, t.r.vat.rt)
 		if err == nil && h.work.kind.def.codec.HasRefs() {
 			err = h.work.kind.def.codec.EachRef(h.work.state, func(r caps.Ref) error {

@@ -1,6 +1,7 @@
 package sturdy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ func newActivityKind() *KindOf[activity] {
 		Method(askThreads, (*activity).threads),
 		Command(askResend, (*activity).resend),
 		Command(askDiscard, (*activity).discard),
+		Method(askDiscardHost, (*activity).discardHost),
 	)
 }
 
@@ -84,12 +86,6 @@ func (a Activity) Timers(ctx context.Context) iter.Seq2[TimerInfo, error] {
 // a letter that died of that ceiling dies again. ErrNoName if there is none of that ID,
 // [caps.ErrDamaged] if it cannot be read, and it stays where it is. It needs w.
 func (a Activity) Resend(ctx context.Context, id string) error { return askResend.Call(ctx, a.Ref, id) }
-
-// Discard forgets a dead letter, also one that is damaged. ErrNoName if there is none of that
-// ID. It needs w.
-func (a Activity) Discard(ctx context.Context, id string) error {
-	return askDiscard.Call(ctx, a.Ref, id)
-}
 
 // pages yields what m returns, page by page; each page is a turn of its own outside of turns.
 func pages[R any](ctx context.Context, ref caps.Ref, m caps.Method[pageOf, []R], place func(R) string) iter.Seq2[R, error] {
@@ -213,6 +209,7 @@ func (*activity) letters(t *ReadTurn, q pageOf) (ls []LetterInfo, err error) {
 		if info.Held, err = t.receives(t.vat.handleOf(target), l.method); err != nil {
 			info.Held = err.Error()
 		}
+		info.Held = cmp.Or(info.Held, t.vat.mail.postponed.of(target))
 		ls = append(ls, info)
 		return nil
 	})
@@ -259,9 +256,11 @@ func (*activity) timers(t *ReadTurn, q pageOf) (ts []TimerInfo, err error) {
 	return ts, err
 }
 
+func parseID(id string) (uint64, error) { return strconv.ParseUint(id, 16, 64) }
+
 // deadLetter takes the dead letter of that ID out: what is left of it, if it is damaged.
 func (t *WriteTurn) deadLetter(id string) (number uint64, rec objstore.Record, err error) {
-	number, err = strconv.ParseUint(id, 16, 64)
+	number, err = parseID(id)
 	ok := false
 	if err == nil {
 		rec, ok = t.r.mended(activityElem('d', number))
@@ -271,11 +270,6 @@ func (t *WriteTurn) deadLetter(id string) (number uint64, rec objstore.Record, e
 	}
 	t.dropDead(number)
 	return number, rec, nil
-}
-
-func (*activity) discard(t *WriteTurn, id string) error {
-	_, _, err := t.deadLetter(id)
-	return err
 }
 
 func (*activity) resend(t *WriteTurn, id string) error {

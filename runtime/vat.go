@@ -215,7 +215,7 @@ func (v *vat) commit(t *WriteTurn) {
 	v.stats.turns.Add(1)
 	if len(t.wset) == 0 && len(t.elems) == 0 {
 		if t.seldom != nil && t.seldom.rung { // what was due has been taken back
-			v.mail.due = t.seldom.nextDue
+			v.mail.due.Store(t.seldom.nextDue)
 		}
 		return
 	}
@@ -263,7 +263,9 @@ func (v *vat) count(w *version) {
 		v.counts[w.row]--
 		v.recount[w.row] = true
 	}
-	w.row = w.kind.no
+	if w.row = w.kind.no; w.row == 0 { // it was removed
+		return
+	}
 	v.counts[w.row]++
 	v.recount[w.row] = true
 }

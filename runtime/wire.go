@@ -13,7 +13,8 @@ import (
 // the Export of that host has made for this one, as Import has seen it.
 type Wire interface {
 	// Deliver calls what to designates on host, at most once: its error says whether it can
-	// have happened. at is where host was found when to came from there, or empty.
+	// have happened. at is where host was found when to came from there, as
+	// Import was told; empty: not known.
 	Deliver(ctx context.Context, host, at string, to []byte, m caps.Message) (caps.Reply, error)
 	// Describe asks host what to designates and allows; see [ObjectInfo.Encode].
 	Describe(ctx context.Context, host, at string, to []byte) (ObjectInfo, error)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unsafe"
@@ -31,6 +32,9 @@ type kindRow struct {
 	Version int          `msgpack:"version"`
 	Shape   caps.Shape   `msgpack:"shape"`
 	Methods []MethodInfo `msgpack:"methods"`
+	// Ordinals are those of the kind, the same in all its rows. On disk the row that was written
+	// last has them all, and the others what there was when they were written.
+	Ordinals []string `msgpack:"ordinals,omitempty"`
 
 	no    uint32
 	bound *bound
@@ -57,7 +61,26 @@ func readWorld(s *objstore.Snapshot) (*world, error) {
 		w.rows[row.no] = row
 		return true
 	})
+	w.number()
 	return w, errors.Join(err, bad)
+}
+
+// number completes the Ordinals of each row: by those of the others of its kind, and, as worlds
+// of before have none, by the methods of all of them.
+func (w *world) number() {
+	all := map[string][]string{}
+	rows := slices.SortedFunc(maps.Values(w.rows), func(a, b *kindRow) int { return cmp.Compare(a.no, b.no) })
+	for _, r := range rows {
+		if len(r.Ordinals) > len(all[r.Name]) {
+			all[r.Name] = r.Ordinals
+		}
+	}
+	for _, r := range rows {
+		all[r.Name] = numbered(all[r.Name], r.Methods)
+	}
+	for _, r := range rows {
+		r.Ordinals = all[r.Name]
+	}
 }
 
 // bind matches the program's definitions with the world's rows. It returns the rows that
@@ -114,6 +137,14 @@ func (w *world) adopt(d *definition, count func(uint32) int64) (*kindRow, error)
 		r.bound = b
 	}
 	methods := d.describe()
+	var ordinals []string
+	if len(rows) > 0 {
+		ordinals = rows[0].Ordinals
+	}
+	ordinals = numbered(ordinals, methods)
+	for _, r := range rows {
+		r.Ordinals = ordinals
+	}
 	if current != nil {
 		b.no = current.no
 		if slices.EqualFunc(current.Methods, methods, MethodInfo.same) {
@@ -122,7 +153,7 @@ func (w *world) adopt(d *definition, count func(uint32) int64) (*kindRow, error)
 		current.Methods = methods
 		return current, nil
 	}
-	row := &kindRow{Name: d.name, Version: d.version, Shape: d.shape, Methods: methods, no: w.free(), bound: b, load: d.load}
+	row := &kindRow{Name: d.name, Version: d.version, Shape: d.shape, Methods: methods, Ordinals: ordinals, no: w.free(), bound: b, load: d.load}
 	b.no = row.no
 	w.rows[row.no] = row
 	return row, nil

@@ -1,0 +1,213 @@
+package foreign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"capnproto.org/go/capnp/v3"
+	rpccp "capnproto.org/go/capnp/v3/std/capnp/rpc"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
+
+// question is a call that this side has made. Calls are not pipelined here, so one is finished
+// with as soon as it is answered.
+type question struct {
+	answered chan reply // has room for one
+	params   map[uint32]uint32
+	canceled bool // finished with before it was answered; guarded by conn.mu
+}
+
+// reply is what came back.
+type reply struct {
+	content capnp.Ptr
+	table   *capnp.CapTable
+	err     error
+}
+
+func (q *question) end(r reply) {
+	select {
+	case q.answered <- r:
+	default:
+	}
+}
+
+// lost ends a question when the connection ends. It had been sent, or was about to be.
+func (q *question) lost(why error) {
+	q.end(reply{err: &caps.Error{Code: caps.ErrMaybeExecuted, Cause: caps.CauseOf(why), Text: fmt.Sprintf("the connection ended before the answer came: %v", why)}})
+}
+
+// asking is a message that asks: Call or Bootstrap.
+type asking interface{ SetQuestionId(uint32) }
+
+// ask sends m and waits for the answer. payload has the arguments.
+func (c *conn) ask(ctx context.Context, m rpccp.Message, in asking, payload rpccp.Payload) (reply, error) {
+	if err := ctx.Err(); err != nil {
+		return reply{}, &caps.Error{Code: caps.ErrNotDelivered, Cause: caps.CauseOf(err), Text: err.Error()}
+	}
+	c.out.await()
+	c.mu.Lock()
+	q, id, err := c.enter(m, in, payload)
+	c.mu.Unlock()
+	if err != nil {
+		return reply{}, err
+	}
+	c.out.flush(true)
+	select {
+	case r := <-q.answered:
+		return r, r.err
+	case <-ctx.Done():
+		c.forget(id, q)
+		return reply{}, &caps.Error{Code: caps.ErrMaybeExecuted, Cause: caps.CauseOf(ctx.Err()), Text: fmt.Sprintf("it was sent, and not answered in time: %v", ctx.Err())}
+	}
+}
+
+// enter numbers a question and puts it on its way.
+func (c *conn) enter(m rpccp.Message, in asking, payload rpccp.Payload) (*question, uint32, error) {
+	switch {
+	case c.over != nil:
+		return nil, 0, &caps.Error{Code: caps.ErrNotDelivered, Text: fmt.Sprintf("%s is not connected any more: %v", c.name, c.over)}
+	case len(c.questions) >= c.lim.Calls:
+		return nil, 0, tooMany("Calls", "%d calls of %s are not answered", len(c.questions), c.name)
+	case messageSize(m.Message()) > c.lim.MessageBytes:
+		return nil, 0, tooMany("MessageBytes", "the call has %d bytes", messageSize(m.Message()))
+	}
+	q := &question{answered: make(chan reply, 1)}
+	if table := tableOf(m.Message()); len(table) > 0 {
+		list, err := payload.NewCapTable(int32(len(table)))
+		if err != nil {
+			return nil, 0, err
+		}
+		q.params = map[uint32]uint32{}
+		for i, x := range table {
+			if err := c.describe(list.At(i), x, q.params); err != nil {
+				return nil, 0, errors.Join(err, c.unexportAll(q.params))
+			}
+		}
+	}
+	for c.questions[c.asked] != nil {
+		c.asked++
+	}
+	id := c.asked
+	c.asked++
+	in.SetQuestionId(id)
+	if err := c.out.put(m.Message()); err != nil {
+		return nil, 0, &caps.Error{Code: caps.ErrNotDelivered, Text: err.Error()}
+	}
+	c.questions[id] = q
+	return q, id, nil
+}
+
+// forget tells the peer that the answer is not wanted any more.
+func (c *conn) forget(id uint32, q *question) {
+	c.mu.Lock()
+	var err error
+	if c.questions[id] == q && c.over == nil {
+		q.canceled = true
+		err = c.sayFinished(id, true)
+	}
+	c.mu.Unlock()
+	if err == nil {
+		c.out.flush(true)
+	}
+}
+
+func (c *conn) sayFinished(id uint32, releaseCaps bool) error {
+	return c.tell(func(m rpccp.Message) error {
+		f, err := m.NewFinish()
+		if err == nil {
+			f.SetQuestionId(id)
+			f.SetReleaseResultCaps(releaseCaps)
+		}
+		return err
+	})
+}
+
+// returned takes an answer of the peer.
+func (c *conn) returned(m rpccp.Message) error {
+	ret, err := m.Return()
+	if err != nil {
+		return malformed("return", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := ret.AnswerId()
+	q := c.questions[id]
+	if q == nil {
+		if c.over != nil {
+			return c.over
+		}
+		return offend("an answer to question %d, which was not asked", id)
+	}
+	delete(c.questions, id)
+	if ret.ReleaseParamCaps() {
+		if err := c.unexportAll(q.params); err != nil {
+			return err
+		}
+	}
+	if q.canceled { // what it returns the peer keeps
+		return nil
+	}
+	r, keep, err := c.readReturn(ret)
+	if err != nil {
+		return err
+	}
+	q.end(r)
+	return c.sayFinished(id, !keep)
+}
+
+// readReturn reads an answer; keep: its capabilities were taken.
+func (c *conn) readReturn(ret rpccp.Return) (r reply, keep bool, err error) {
+	switch ret.Which() {
+	case rpccp.Return_Which_results:
+		return c.readResults(ret)
+	case rpccp.Return_Which_exception:
+		e, err := ret.Exception()
+		if err != nil {
+			return r, false, malformed("return", err)
+		}
+		reason, err := e.Reason()
+		if err != nil {
+			return r, false, malformed("return", err)
+		}
+		r.err = caught("", "", e.Type(), reason)
+	default:
+		r.err = &caps.Error{Code: caps.ErrMaybeExecuted, Text: fmt.Sprintf("the program answered in a way that this host does not know: %v", ret.Which())}
+	}
+	return r, false, nil
+}
+
+func (c *conn) readResults(ret rpccp.Return) (r reply, keep bool, err error) {
+	payload, err := ret.Results()
+	if err != nil {
+		return r, false, malformed("return", err)
+	}
+	table, err := payload.CapTable()
+	if err != nil {
+		return r, false, malformed("return", err)
+	}
+	if err := c.roomFor(table); err != nil {
+		return reply{err: happened(err)}, false, nil
+	}
+	if r.content, err = payload.Content(); err != nil {
+		return r, false, malformed("return", err)
+	}
+	r.table = ret.Message().CapTable()
+	for i := range table.Len() {
+		d := table.At(i)
+		if d.Which() == rpccp.CapDescriptor_Which_receiverAnswer { // of a call that it made meanwhile
+			r.table.Add(capnp.Client{})
+			continue
+		}
+		x, err := c.readCap(d)
+		if err != nil {
+			return r, false, err
+		}
+		r.table.Add(clientOf(x))
+	}
+	return r, true, nil
+}
+
+// asError finds the *caps.Error in err.
+func asError(err error, e **caps.Error) bool { return errors.As(err, e) }

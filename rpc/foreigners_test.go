@@ -1,0 +1,153 @@
+package rpc_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"capnproto.org/go/capnp/v3"
+	capnprpc "capnproto.org/go/capnp/v3/rpc"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/rpc"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
+)
+
+// The numbers of Host and Ref in sturdy.capnp.
+const (
+	hostInterface = 0xd0c5d9d8f0a1b7e1
+	refInterface  = 0xa9b0c4e5d6f70213
+)
+
+// opened has a foreign program open a sturdy ref over conn and call add of what it opens,
+// without types, and without waiting in between.
+func opened(conn net.Conn, text string) (sum int64, err error) {
+	c := capnprpc.NewConn(capnprpc.NewStreamTransport(conn), nil)
+	defer c.Close()
+	host := c.Bootstrap(context.Background())
+	defer host.Release()
+	ref, release := host.SendCall(context.Background(), capnp.Send{
+		Method:    capnp.Method{InterfaceID: hostInterface, MethodID: 0},
+		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
+		PlaceArgs: func(s capnp.Struct) error { return s.SetText(0, text) },
+	})
+	defer release()
+	added, release := ref.PipelineSend(context.Background(), []capnp.PipelineOp{{Field: 0}}, capnp.Send{
+		Method:   capnp.Method{InterfaceID: refInterface, MethodID: 0},
+		ArgsSize: capnp.ObjectSize{PointerCount: 2},
+		PlaceArgs: func(s capnp.Struct) error {
+			value, err := capnp.NewStruct(s.Segment(), capnp.ObjectSize{DataSize: 16, PointerCount: 1})
+			if err != nil {
+				return err
+			}
+			value.SetUint16(0, 2) // int
+			value.SetUint64(8, 5)
+			if err := s.SetPtr(1, value.ToPtr()); err != nil {
+				return err
+			}
+			return s.SetText(0, "add")
+		},
+	})
+	defer release()
+	s, err := added.Struct()
+	if err != nil {
+		return 0, err
+	}
+	p, err := s.Ptr(0)
+	return int64(p.Struct().Uint64(8)), err
+}
+
+func TestAForeignProgramComesToTheSameDoors(t *testing.T) {
+	h := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	s, _, err := h.rt.Save(t.Context(), h.desk, caps.Terms{})
+	must(t, err)
+	text, err := rpc.Certificate(h.rt)
+	must(t, err)
+	if again, err := rpc.Certificate(h.rt); err != nil || string(again) != string(text) {
+		t.Error("the certificate is another one each time")
+	}
+	trusted := x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM(text) {
+		t.Fatal("the certificate does not parse")
+	}
+	want := int64(0)
+	for name, dial := range map[string]func() (net.Conn, error){
+		"at_the_socket": func() (net.Conn, error) { return net.Dial("unix", filepath.Join(h.dir, "sock")) },
+		"offers_nothing": func() (net.Conn, error) {
+			return tls.Dial("tcp", h.node.Address(), &tls.Config{RootCAs: trusted, ServerName: "sturdy"})
+		},
+		"offers_capnp": func() (net.Conn, error) {
+			return tls.Dial("tcp", h.node.Address(), &tls.Config{RootCAs: trusted, ServerName: "sturdy", NextProtos: []string{"capnp"}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := dial()
+			must(t, err)
+			want += 5
+			if got, err := opened(conn, s.Reveal()); got != want || err != nil {
+				t.Errorf("add returned %d, %v; %d is wanted", got, err, want)
+			}
+		})
+	}
+	other := newHost(t, rpc.Options{}) // a host is served as before
+	r, err := other.rt.Restore(t.Context(), s)
+	must(t, err)
+	if got, err := deskAdd.Call(t.Context(), r, 1); got != want+1 || err != nil {
+		t.Error(got, err)
+	}
+}
+
+// TestWhoOffersToBeAHostProvesIt has a program that says it is one and has no key.
+func TestWhoOffersToBeAHostProvesIt(t *testing.T) {
+	h := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	for _, offers := range [][]string{{"sturdy/1"}, {"sturdy/1", "capnp"}, {"h2"}} {
+		conn, err := tls.Dial("tcp", h.node.Address(), &tls.Config{InsecureSkipVerify: true, NextProtos: offers})
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1)) // the server judges after the client is done
+			conn.Close()
+		}
+		if err == nil {
+			t.Errorf("%v is let in", offers)
+		}
+	}
+	old, err := tls.Dial("tcp", h.node.Address(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
+	if err == nil {
+		old.Close()
+		t.Error("TLS 1.2 is let in")
+	}
+}
+
+func TestAServerOfOthersIsReachedByItsAddress(t *testing.T) {
+	h, server := newHost(t, rpc.Options{}), newHost(t, rpc.Options{})
+	at := rpc.SocketOf(server.dir)
+	ref, err := h.node.Foreign(t.Context(), at, nil)
+	must(t, err)
+	if again, err := h.node.Foreign(t.Context(), at, nil); err != nil || again != ref {
+		t.Error("a second connection was made:", err)
+	}
+	if _, err := h.node.AsKind(t.Context(), h.desk, "test.example/desk"); err == nil || !strings.Contains(err.Error(), "did not come from a foreign program") {
+		t.Error(err)
+	}
+	err = h.rt.Update(t.Context(), func(tn *sturdy.WriteTurn) error { return deskPut.Call(tn, h.desk, ref) })
+	if !errors.Is(err, caps.ErrBadArgument) || !strings.Contains(err.Error(), "cannot be stored") {
+		t.Error(err)
+	}
+	_, err = h.node.Foreign(t.Context(), "unix:"+t.TempDir()+"/none", nil)
+	if !errors.Is(err, caps.ErrNotDelivered) {
+		t.Error(err)
+	}
+	must(t, server.node.Close())
+	for is, err := h.node.Foreign(t.Context(), at, nil); err == nil; is, err = h.node.Foreign(t.Context(), at, nil) {
+		_ = is // until the end of the connection is noticed
+	}
+	must(t, h.node.Close())
+	_, err = h.node.Foreign(t.Context(), at, nil)
+	if !errors.Is(err, caps.ErrNotDelivered) {
+		t.Error(err)
+	}
+}
