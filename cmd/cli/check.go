@@ -25,6 +25,9 @@ func (c *checkCmd) run(ctx context.Context, a *app) (err error) {
 	if errors.Is(err, objstore.ErrDamaged) {
 		return a.findings([]error{fmt.Errorf("it cannot be opened: %w", err)})
 	}
+	if errors.Is(err, objstore.ErrInUse) {
+		return fmt.Errorf("check reads the files of the world, and needs it for itself: %w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -66,13 +69,18 @@ const patience = 2 * time.Second
 
 // progress reports how much of total is seen until the function that it returns is called.
 func (a *app) progress(total int64, seen *atomic.Int64) (stop func()) {
-	tick, done, over := time.NewTicker(patience), make(chan struct{}), make(chan struct{})
+	return repeatedly(patience, func() { fmt.Fprintln(a.err, progressLine(seen.Load(), total)) })
+}
+
+// repeatedly calls say again and again until the function that it returns is called.
+func repeatedly(after time.Duration, say func()) (stop func()) {
+	tick, done, over := time.NewTicker(after), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(over)
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprintln(a.err, progressLine(seen.Load(), total))
+				say()
 			case <-done:
 				return
 			}

@@ -23,31 +23,23 @@ func (deadCmd) Help() string {
 
 func (c *deadCmd) run(ctx context.Context, a *app) error {
 	if c.Resend == "" && c.Discard == "" {
-		return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error {
-			return letterTable(a, look.DeadLetters(ctx, rt), c.Full, "ERROR", func(l sturdy.LetterInfo) string { return l.Error })
+		return c.see(ctx, a, nil, func(ctx context.Context, w look.World) error {
+			return letterTable(a, look.DeadLetters(ctx, w), c.Full, "ERROR", func(l sturdy.LetterInfo) string { return l.Error })
 		})
 	}
-	return c.change(ctx, a)
+	return c.change(ctx, a, nil, func(ctx context.Context, p *place) error { return c.settle(ctx, a, p.world()) })
 }
 
-// change sends again or forgets. It knows no kinds, so that nobody's method runs: what a
-// program does with its messages it does itself.
-func (c *deadCmd) change(ctx context.Context, a *app) (err error) {
-	rt, err := c.open(a, nil, true)
-	if err != nil {
-		return err
-	}
-	defer closing(rt, &err)
-	ctx, stop := interruptible(ctx)
-	defer stop()
+// settle sends again or forgets.
+func (c *deadCmd) settle(ctx context.Context, a *app, w look.World) error {
 	if c.Resend != "" {
-		if err := rt.Activity().Resend(ctx, c.Resend); err != nil {
+		if err := w.Activity().Resend(ctx, c.Resend); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "letter %s is sent again, as a new one\n", text.Line(c.Resend))
 		return nil
 	}
-	if err := rt.Activity().Discard(ctx, c.Discard); err != nil {
+	if err := w.Activity().Discard(ctx, c.Discard); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "letter %s is forgotten\n", text.Line(c.Discard))

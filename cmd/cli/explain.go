@@ -36,9 +36,12 @@ func oneLine(err error) string { return text.Line(strings.ReplaceAll(err.Error()
 func hint(err error, command string) string {
 	var none *noWorldError
 	var mute *notListening
+	var apart *hostApart
 	var of *caps.Error
 	var said *console.Failure
 	switch {
+	case errors.As(err, &apart):
+		return command + " serve --peer HOST=ADDR says where a host is to the one that runs; a text that says it itself needs no more: " + command + " save --at ADDR."
 	case errors.As(err, &mute):
 		return "A program can be attached to while it runs if it calls rpc.Attach, as " + command + " serve does. Else end it, then try again. Nothing was changed."
 	case errors.As(err, &of) && of.Code == caps.ErrNotDelivered && of.Op == "restore" && !errors.As(err, &said): // a session says it itself
@@ -46,7 +49,7 @@ func hint(err error, command string) string {
 	case errors.As(err, &none):
 		return "A world is the directory that a program gave to sturdy.Open; this command makes none."
 	case errors.Is(err, objstore.ErrInUse):
-		return "A world is open in one process at a time: end that one, then try again. If it listens, repl attaches to it. Nothing was changed."
+		return "A world is open in one process at a time: end that one, then try again. If it listens, repl, ls, ps, mail, dead, timers, mount, save and each attach to it. Nothing was changed."
 	case errors.Is(err, objstore.ErrNewerFormat):
 		return "Use the version of this command that belongs to the program that made the world."
 	case errors.Is(err, objstore.ErrDamaged):

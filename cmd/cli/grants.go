@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -56,12 +57,25 @@ func (c *grantsCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error
 }
 
 // at is what stands under a path as it was typed.
-func at(ctx context.Context, rt *sturdy.Runtime, path string) (ref caps.Ref, err error) {
+func at(ctx context.Context, w look.World, path string) (ref caps.Ref, err error) {
 	names, err := look.ParsePath(path)
 	if err != nil {
 		return ref, err
 	}
-	return look.At(ctx, rt, names)
+	return look.At(ctx, w, names)
+}
+
+// patiently is at for a world of which parts may be on other hosts, and describes what is there.
+func patiently(ctx context.Context, w look.World, path string) (ref caps.Ref, info sturdy.ObjectInfo, err error) {
+	near, done := context.WithTimeout(ctx, look.LookWithin)
+	defer done()
+	if ref, err = at(near, w, path); err == nil {
+		info, err = look.Describe(near, w, ref)
+	}
+	if err != nil && near.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s: a host on the way does not answer within %s: %w", cmp.Or(path, "the root"), text.Length(look.LookWithin), err)
+	}
+	return ref, info, err
 }
 
 func (c *grantsCmd) draw(ctx context.Context, a *app, rt *sturdy.Runtime, of caps.Ref, now time.Time) error {

@@ -3,17 +3,16 @@ package cli
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base32"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
+
+	"github.com/sturdyrt/sturdy/rpc"
 )
 
 type idCmd struct{ world }
@@ -32,9 +31,6 @@ func (c *idCmd) run(_ context.Context, a *app) error {
 	return err
 }
 
-// hostBytes is how much of the hash of a key is its host's name.
-const hostBytes = 20
-
 // host is what Runtime.Host answers, of a world that may be open elsewhere: the name is made of
 // the host's key, a file that is written once. Asking who has the world open would be another
 // way to learn it, and one that not every program answers.
@@ -52,8 +48,7 @@ func (w world) host() (string, error) {
 	if err != nil || !ok {
 		return "", w.badKey() // and nothing of what stands there
 	}
-	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:hostBytes])), nil
+	return rpc.HostOf(private.Public().(ed25519.PublicKey)), nil
 }
 
 func (w world) badKey() error {

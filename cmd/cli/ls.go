@@ -22,16 +22,16 @@ func (lsCmd) Help() string {
 }
 
 func (c *lsCmd) run(ctx context.Context, a *app) error {
-	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+	return c.see(ctx, a, nil, func(ctx context.Context, w look.World) error { return c.print(ctx, a, w) })
 }
 
-func (c *lsCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
-	ref, err := at(ctx, rt, c.Path)
+func (c *lsCmd) print(ctx context.Context, a *app, w look.World) error {
+	ref, info, err := patiently(ctx, w, c.Path)
 	if err != nil {
 		return err
 	}
-	l := lister{a: a, rt: rt, width: width(c.Full)}
-	return l.list(ctx, ref)
+	l := lister{a: a, w: w, width: width(c.Full)}
+	return l.list(ctx, ref, info)
 }
 
 // lineWidth is how wide a line gets without --full.
@@ -47,16 +47,14 @@ func width(full bool) int {
 // lister prints what is in an object.
 type lister struct {
 	a     *app
-	rt    *sturdy.Runtime
+	w     look.World
 	width int
 	rows  [][]string
+
+	patience look.Patience
 }
 
-func (l *lister) list(ctx context.Context, ref caps.Ref) error {
-	info, err := look.Describe(ctx, l.rt, ref)
-	if err != nil {
-		return err
-	}
+func (l *lister) list(ctx context.Context, ref caps.Ref, info sturdy.ObjectInfo) error {
 	switch {
 	case info.Kind.Name == look.Directory:
 		for n, err := range look.Names(ctx, ref) {
@@ -82,9 +80,9 @@ func (l *lister) list(ctx context.Context, ref caps.Ref) error {
 // entry adds the line of one name. An object that cannot be read does not hide the others.
 func (l *lister) entry(ctx context.Context, n look.Name) {
 	name := text.Line(look.JoinPath(n.Name))
-	info, err := look.Describe(ctx, l.rt, n.Ref)
+	info, err := l.patience.Ask(ctx, func(ctx context.Context) (sturdy.ObjectInfo, error) { return look.Describe(ctx, l.w, n.Ref) })
 	if err != nil {
-		l.add(name, "-", "-", text.Line(err.Error()))
+		l.add(name, "-", "-", oneLine(err))
 		return
 	}
 	if info.Kind.Name == look.Directory {
@@ -98,23 +96,26 @@ func objectName(info sturdy.ObjectInfo) string {
 }
 
 func (l *lister) object(ctx context.Context, ref caps.Ref, info sturdy.ObjectInfo) error {
-	if _, _, host, away := look.Elsewhere(ref); away {
-		l.add("object", objectName(info))
+	defer l.flush()
+	l.add("object", objectName(info))
+	away := info.Host != "" && info.Host != l.w.Host()
+	if away && info.Kind.Version == 0 { // nobody was asked
 		l.add("rights", info.Rights.String())
-		l.add("host", host+"…, another one; "+l.a.name+" repl -w asks it")
-		l.flush()
+		l.add("host", look.ShortHost(info.Host)+"…, another one; "+l.a.name+" repl -w asks it")
 		return nil
 	}
-	state, err := l.rt.State(ctx, ref)
-	if err != nil {
-		return err
-	}
-	l.add("object", objectName(info))
 	l.add("kind", fmt.Sprintf("%s, version %d", text.Line(info.Kind.Name), info.Kind.Version))
 	l.add("rights", info.Rights.String())
 	l.add("methods", text.Line(look.Allowed(info)))
+	if away {
+		l.add("host", info.Host)
+		return nil
+	}
+	state, err := l.w.State(ctx, ref)
+	if err != nil {
+		return err
+	}
 	l.add("state", l.literal(state))
-	l.flush()
 	return nil
 }
 

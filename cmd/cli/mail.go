@@ -23,17 +23,17 @@ Nothing is delivered to look: that is done by the program, while it has the worl
 }
 
 func (c *mailCmd) run(ctx context.Context, a *app) error {
-	return c.lookWith(ctx, a, a.kinds, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+	return c.see(ctx, a, a.kinds, func(ctx context.Context, w look.World) error { return c.print(ctx, a, w) })
 }
 
-func (c *mailCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
-	all := look.Letters(ctx, rt)
+func (c *mailCmd) print(ctx context.Context, a *app, w look.World) error {
+	all := look.Letters(ctx, w)
 	if c.Path != "" {
-		ref, err := at(ctx, rt, c.Path)
+		ref, err := at(ctx, w, c.Path)
 		if err != nil {
 			return err
 		}
-		info, err := look.Describe(ctx, rt, ref)
+		info, err := look.Describe(ctx, w, ref)
 		if err != nil {
 			return err
 		}

@@ -45,6 +45,10 @@ type grammar struct {
 	Serve   serveCmd   `cmd:"" help:"Open a world and let others reach its objects, until interrupted."`
 	ID      idCmd      `cmd:"" name:"id" help:"Print the name of a world's host, by which others reach it."`
 	Ls      lsCmd      `cmd:"" help:"List a directory or a collection of a world, or show an object."`
+	Mount   mountCmd   `cmd:"" help:"Let what another host has given stand under a name of a world."`
+	Unmount unmountCmd `cmd:"" help:"Take away a name under which something of another host stands."`
+	Save    saveCmd    `cmd:"" help:"Print a sturdy ref: a text that opens an object of a world for others."`
+	Each    eachCmd    `cmd:"" help:"Run a script over many worlds and hosts at once, and list what it came to in each."`
 	Who     whoCmd     `cmd:"" help:"List who holds an object, and through which grant."`
 	Grants  grantsCmd  `cmd:"" help:"List the grants of a world, or draw them as a tree."`
 	Mail    mailCmd    `cmd:"" help:"List the messages of a world that wait to be delivered."`
@@ -54,6 +58,7 @@ type grammar struct {
 	Check   checkCmd   `cmd:"" help:"Verify everything a world has on disk."`
 	Dump    dumpCmd    `cmd:"" help:"Print every object of a world, a line each."`
 	Kinds   kindsCmd   `cmd:"" help:"List the kinds of objects in a world, and their methods."`
+	Schema  schemaCmd  `cmd:"" help:"Print the Cap'n Proto schema of a world's kinds, for programs in other languages."`
 	Adopt   adoptCmd   `cmd:"" help:"Make a copy of a world honour the sturdy refs of the original."`
 	Version versionCmd `cmd:"" help:"Print the version of this command."`
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/objstore"
 	"github.com/sturdyrt/sturdy/rpc"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
@@ -19,12 +20,10 @@ import (
 type place struct {
 	rt   *sturdy.Runtime
 	node *rpc.Node // nil: no other host is reached
-	// host is the running one that the session is attached to, and root what that one handed
-	// out. Otherwise they are empty.
-	host string
-	root caps.Ref
-	it   caps.Ref // what was restored; null: nothing
-	away string   // where to do what needs the files of a world; empty: here
+	// operator is the running host that the session is attached to; nil: to none.
+	operator *rpc.Operator
+	it       caps.Ref // what was restored; null: nothing
+	away     string   // where to do what needs the files of a world; empty: here
 }
 
 // Close leaves the place.
@@ -35,42 +34,48 @@ func (p *place) Close() (err error) {
 	return errors.Join(err, p.rt.Close())
 }
 
+// world is what is looked into there.
+func (p *place) world() look.World {
+	if p.operator != nil {
+		return p.operator
+	}
+	return p.rt
+}
+
 // isSturdyRef reports whether an argument is meant for one. It may be a wrong one.
 func isSturdyRef(arg string) bool { return strings.HasPrefix(arg, "sturdy:") }
 
 // place goes to where the command line says.
 func (c *replCmd) place(ctx context.Context, a *app) (*place, error) {
-	ctx, stop := interruptible(ctx)
-	defer stop()
 	if isSturdyRef(c.Where) {
 		return c.restore(ctx, a)
 	}
 	rt, err := world{c.Where}.open(a, a.kinds, c.Write)
 	switch {
 	case errors.Is(err, objstore.ErrInUse):
-		return c.attach(ctx, a, err)
+		return world{c.Where}.attach(ctx, a, c.Peer, err)
 	case err != nil:
 		return nil, err
 	case c.Write:
-		return c.connect(a, rt), nil
-	case len(c.Peer) > 0:
+		return a.connect(rt, c.Peer, c.Where), nil
+	case len(c.Peer) > 0 && !c.among:
 		return nil, errors.Join(errors.New("--peer needs -w: a session that only reads the files of a world reaches no other host"), rt.Close())
 	}
 	return &place{rt: rt}, nil
 }
 
 // connect connects a world that is open for writing. Everything else goes on if that fails.
-func (c *replCmd) connect(a *app, rt *sturdy.Runtime) *place {
-	node, err := rpc.Attach(rt, rpc.Options{Peers: c.Peer})
+func (a *app) connect(rt *sturdy.Runtime, others peers, dir string) *place {
+	node, err := rpc.Attach(rt, rpc.Options{Peers: others})
 	if err != nil {
-		fmt.Fprintf(a.err, "%s: other hosts are not reached in this session: %s\n", a.name, oneLine(explained(err, c.Where)))
+		fmt.Fprintf(a.err, "%s: other hosts are not reached in this session: %s\n", a.name, oneLine(explained(err, dir)))
 		node = nil
 	}
 	return &place{rt: rt, node: node}
 }
 
 // outpost is a world in memory that reaches others.
-func (c *replCmd) outpost(a *app, known peers) (*place, error) {
+func (a *app) outpost(known peers) (*place, error) {
 	rt, err := sturdy.Options{Kinds: a.kinds, Log: a.log()}.Open()
 	if err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func (c *replCmd) restore(ctx context.Context, a *app) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.outpost(a, c.Peer)
+	p, err := a.outpost(c.Peer)
 	if err != nil {
 		return nil, err
 	}
@@ -99,30 +104,28 @@ func (c *replCmd) restore(ctx context.Context, a *app) (*place, error) {
 	return p, nil
 }
 
-// attach goes to the root of a world that somebody has open; inUse says who.
-func (c *replCmd) attach(ctx context.Context, a *app, inUse error) (*place, error) {
-	host, err := world{c.Where}.host()
+// attach goes to the world that somebody has open; inUse says who.
+func (w world) attach(ctx context.Context, a *app, others peers, inUse error) (*place, error) {
+	host, err := w.host()
 	if err != nil {
 		return nil, err
 	}
-	socket := rpc.SocketOf(c.Where)
-	if _, err := os.Lstat(socketPath(c.Where)); err != nil {
+	socket := rpc.SocketOf(w.Dir)
+	if _, err := os.Lstat(socketPath(w.Dir)); err != nil {
 		return nil, &notListening{inUse, nil}
 	}
-	known := maps.Clone(c.Peer)
+	known := maps.Clone(others)
 	if known == nil {
 		known = peers{}
 	}
-	if known[host] == "" {
-		known[host] = socket // also when it is started again
-	}
-	p, err := c.outpost(a, known)
+	known[host] = socket // also when it is started again, and not over the network
+	p, err := a.outpost(known)
 	if err != nil {
 		return nil, err
 	}
-	p.host, p.away = host, fmt.Sprintf("end the program that has the world open, then: %s repl %s", a.name, quoted(c.Where))
-	if p.root, err = p.node.Root(ctx, socket); err != nil {
-		return nil, &notListening{inUse, errors.Join(explained(err, c.Where), p.Close())}
+	p.away = fmt.Sprintf("end the program that has the world open, then: %s repl %s", a.name, quoted(w.Dir))
+	if p.operator, err = p.node.Operate(ctx, socket); err != nil {
+		return nil, &notListening{inUse, errors.Join(explained(err, w.Dir), p.Close())}
 	}
 	return p, nil
 }

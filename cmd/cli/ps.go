@@ -24,14 +24,14 @@ Nothing runs to look. repl -w resumes a parked thread: resume(thread("1f")).`
 }
 
 func (c *psCmd) run(ctx context.Context, a *app) error {
-	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+	return c.see(ctx, a, nil, func(ctx context.Context, w look.World) error { return c.print(ctx, a, w) })
 }
 
-func (c *psCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
+func (c *psCmd) print(ctx context.Context, a *app, w look.World) error {
 	l := lister{a: a, width: width(c.Full)}
 	defer l.flush()
 	l.add("THREAD", "OBJECT", "PROGRAM", "STATE", "STEP", "WAITS FOR", "SINCE", "UNTIL", "MAIL", "TROUBLE")
-	for t, err := range rt.Activity().Threads(ctx) {
+	for t, err := range w.Activity().Threads(ctx) {
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (c *psCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
 		return nil
 	}
 	l.flush()
-	for t, err := range rt.Activity().Threads(ctx) {
+	for t, err := range w.Activity().Threads(ctx) {
 		if err != nil {
 			return err
 		}

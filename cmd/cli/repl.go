@@ -18,6 +18,8 @@ type replCmd struct {
 	File  string `short:"f" name:"file" placeholder:"SCRIPT" help:"Run this script instead of asking. A script also comes from a pipe."`
 	Peer  peers  `placeholder:"HOST=ADDR" help:"Where another host is; may be repeated."`
 	Steps uint64 `default:"1000000000" help:"Of Starlark, that one input may take (${default})."`
+
+	among bool // it is one of many, and what Peer says need not be of use to it
 }
 
 // Help is what repl --help says below the usage.
@@ -31,7 +33,9 @@ A field of an argument that is not given is an error; exit, quit and Ctrl-D leav
 
 With -w the world is open for writing, as its program would have it: messages that wait are delivered, and timers go off. restore("sturdy://…") then also opens what other hosts have given.
 
-If a program has the world open, and listens, as serve does, repl attaches to it: root is its root. What needs the files of the world, like state and ps, is not there then.
+If a program has the world open, and listens, as serve does, repl attaches to it: root is its root, and ps, mail and the like show what is under way there. What needs the files of the world, like check and atomically, is not there then.
+
+mount("sturdy://…", "peers/b") lets what another host gives stand under a path here, to be walked as if it were here: root.peers.b.accounts. each(hosts, f) calls f for many at once; the command each does so for many worlds.
 
 Instead of DIR a sturdy ref can be given: what it stands for is it. Other users of the machine can see the arguments of a command; they do not see what is typed at a prompt: restore("sturdy://…").
 
@@ -43,19 +47,19 @@ func (c *replCmd) run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := c.place(ctx, a)
+	p, err := c.arrive(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer closing(p, &err)
 	s := console.New(console.Options{
-		Runtime: p.rt, Root: p.root, It: p.it, Away: p.away, Connected: p.node != nil, Peers: c.Peer,
+		Runtime: p.rt, Operator: p.operator, It: p.it, Away: p.away, Connected: p.node != nil, Peers: c.Peer,
 		Out: a.out, Writable: c.Write, Steps: c.Steps,
 		Writing: fmt.Sprintf("%s repl -w %s", a.name, c.shown()),
 		Timing:  script == nil, Screen: script == nil && a.isSeen(), Width: columns(a.in),
 	})
-	if p.host != "" {
-		fmt.Fprintf(a.lookedAt(script), "attached to the running host %s\n", p.host)
+	if p.operator != nil {
+		fmt.Fprintf(a.lookedAt(script), "attached to the running host %s\n", p.operator.Host())
 	}
 	if script != nil {
 		return a.runScript(ctx, s, name, *script)
@@ -64,6 +68,13 @@ func (c *replCmd) run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	return converse(ctx, a, s, c.Write)
+}
+
+// arrive is place, for somebody who may lose patience.
+func (c *replCmd) arrive(ctx context.Context, a *app) (*place, error) {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	return c.place(ctx, a)
 }
 
 // shown is where the session is, as it would be typed. A sturdy ref is not repeated.
@@ -127,7 +138,7 @@ func located(name string, err error) error {
 // banner says where this is, and what this command cannot do there.
 func (c *replCmd) banner(ctx context.Context, a *app, s *console.Session, p *place) error {
 	switch {
-	case p.host != "":
+	case p.operator != nil:
 	case !p.it.IsNull():
 		input(ctx, a, s, "it")
 	default:

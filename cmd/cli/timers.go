@@ -6,7 +6,6 @@ import (
 
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
-	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 type timersCmd struct {
@@ -20,13 +19,13 @@ func (timersCmd) Help() string {
 }
 
 func (c *timersCmd) run(ctx context.Context, a *app) error {
-	return c.look(ctx, a, func(ctx context.Context, rt *sturdy.Runtime) error { return c.print(ctx, a, rt) })
+	return c.see(ctx, a, nil, func(ctx context.Context, w look.World) error { return c.print(ctx, a, w) })
 }
 
-func (c *timersCmd) print(ctx context.Context, a *app, rt *sturdy.Runtime) error {
+func (c *timersCmd) print(ctx context.Context, a *app, w look.World) error {
 	l := lister{a: a, width: width(c.Full)}
 	l.add("TIMER", "TO", "METHOD", "DUE", "EVERY", "FROM")
-	for t, err := range look.Timers(ctx, rt) {
+	for t, err := range look.Timers(ctx, w) {
 		if err != nil {
 			l.flush()
 			return err

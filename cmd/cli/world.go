@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/objstore"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
@@ -66,6 +67,48 @@ func (w world) lookWith(ctx context.Context, a *app, kinds []sturdy.Kind, do fun
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	return do(ctx, rt)
+}
+
+// see is look for what a running host answers as well, if it has the world open and listens. kinds
+// are for what depends on which are known.
+func (w world) see(ctx context.Context, a *app, kinds []sturdy.Kind, do func(context.Context, look.World) error) (err error) {
+	rt, err := w.open(a, kinds, false)
+	if err != nil && !errors.Is(err, objstore.ErrInUse) {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	if err == nil {
+		defer closing(rt, &err)
+		return do(ctx, rt)
+	}
+	p, err := w.attach(ctx, a, nil, err)
+	if err != nil {
+		return err
+	}
+	defer closing(p, &err)
+	return do(ctx, p.operator)
+}
+
+// change opens the world to change something in it, with access to other hosts, or attaches to who
+// has it open. It knows no kinds, so that nobody's method runs: what a program does with its
+// messages it does itself.
+func (w world) change(ctx context.Context, a *app, others peers, do func(context.Context, *place) error) (err error) {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	var p *place
+	rt, err := w.open(a, nil, true)
+	switch {
+	case err == nil:
+		p = a.connect(rt, others, w.Dir)
+	case errors.Is(err, objstore.ErrInUse):
+		p, err = w.attach(ctx, a, others, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer closing(p, &err)
+	return do(ctx, p)
 }
 
 // closing closes a world, or what stands on it, at the end of a command.

@@ -14,8 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// serving runs a command while "bank serve" serves a world: serving [-9] DIR FLAGS -- COMMAND
-// ARGS. In ARGS, HOST and ADDRESS are what serve has printed, which goes into the file
+// serving runs a command while "bank serve" serves a world, or -as another command:
+// serving [-9] [-as NAME] DIR FLAGS -- COMMAND ARGS. In ARGS, HOST and ADDRESS are what serve has printed, which goes into the file
 // serve.out. Afterwards serve is told to end, and must end well; with -9 it is killed.
 func serving() {
 	args := os.Args[1:]
@@ -23,8 +23,12 @@ func serving() {
 	if kill {
 		args = args[1:]
 	}
+	as := "bank"
+	if args[0] == "-as" {
+		as, args = args[1], args[2:]
+	}
 	at := slices.Index(args, "--")
-	serve := exec.Command("bank", append([]string{"serve"}, args[:at]...)...)
+	serve := exec.Command(as, append([]string{"serve"}, args[:at]...)...)
 	serve.Stderr = os.Stderr
 	out, err := serve.StdoutPipe()
 	fatal(err)

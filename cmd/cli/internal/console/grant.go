@@ -191,7 +191,7 @@ func (s *Session) grantOf(what string, x starlark.Value) (sturdy.Grant, error) {
 	if id == "" {
 		return sturdy.Grant{}, fmt.Errorf("%s: it wants a grant: what grant() returned, a row of grants(), or its number like %q; not the %s %s", what, "1c", x.Type(), repr(x, 40))
 	}
-	ref, err := s.Runtime.Object(s.ctx, id)
+	ref, err := s.World.Object(s.ctx, id)
 	if err != nil {
 		return sturdy.Grant{}, err
 	}

@@ -1,14 +1,17 @@
 package console
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	starlarktime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 
+	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
 // maxCell is how wide one cell of a table gets.
@@ -20,16 +23,12 @@ const maxBrief = 28
 // table lays out at most limit elements of v: structs and pairs as columns, everything else
 // a line each; a short list of plain values on one line. more says that there are others.
 func (s *Session) table(v starlark.Iterable, limit int) (rows string, more bool, err error) {
-	elems, more := first(v, limit)
+	g, more := s.grid(v, limit)
 	if s.stopped != nil {
 		return "", false, s.stopped
 	}
-	g := grid{s: s}
-	for _, e := range elems {
-		g.add(e)
-	}
 	switch {
-	case g.nothing && len(elems) > 0:
+	case g.nothing && len(g.rows) > 0:
 		return "", more, nil
 	case g.flat && !more:
 		if line := repr(v, maxRepr); len(line) <= s.Width {
@@ -37,6 +36,16 @@ func (s *Session) table(v starlark.Iterable, limit int) (rows string, more bool,
 		}
 	}
 	return g.text(), more, nil
+}
+
+// grid takes at most limit elements of v apart; more says that there are others.
+func (s *Session) grid(v starlark.Iterable, limit int) (g grid, more bool) {
+	elems, more := first(v, limit)
+	s.patience, g.s = look.Patience{}, s
+	for _, e := range elems {
+		g.add(e)
+	}
+	return g, more
 }
 
 // first are the first elements of v, and whether there are more.
@@ -178,6 +187,18 @@ func columns(e starlark.Value) (titles []string, cells []starlark.Value) {
 	return nil, []starlark.Value{e}
 }
 
+// notReached stands behind what is on a host that does not answer.
+const notReached = "  not reached"
+
+// foreignAt names the host of an object, unless it is the one that the session is attached to:
+// in a listing of that one everything else is its own.
+func (s *Session) foreignAt(info sturdy.ObjectInfo) string {
+	if info.Host == s.World.Host() {
+		return ""
+	}
+	return at(info)
+}
+
 // cell is a value in a table: text without quotes, objects as they are called.
 func (s *Session) cell(v starlark.Value, limit int) string {
 	switch v := v.(type) {
@@ -188,8 +209,12 @@ func (s *Session) cell(v starlark.Value, limit int) string {
 	case starlarktime.Time:
 		return time.Time(v).Format(time.RFC3339)
 	case *refValue:
-		if info, err := s.describe(v.ref); err == nil {
-			return text.Line(look.Short(info.Kind.Name) + " " + info.ID + " " + info.Rights.String())
+		info, err := s.glance(v.ref)
+		if err == nil {
+			return text.Line(look.Short(info.Kind.Name) + " " + info.ID + s.foreignAt(info) + " " + info.Rights.String())
+		}
+		if errors.Is(err, caps.ErrNotDelivered) { // what is known of it here
+			return text.Cut(text.Line(v.ref.String()), limit-len(notReached)) + notReached
 		}
 	}
 	return text.Cut(repr(v, 4*limit), limit)

@@ -37,7 +37,7 @@ func (s *Session) lsof(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 	if !info.Until.IsZero() {
 		p.add("timer", info.Waits, "in step "+info.Step, info.Until)
 	}
-	for t, err := range look.TimersTo(look.Timers(s.ctx, s.Runtime), info.ID) {
+	for t, err := range look.TimersTo(look.Timers(s.ctx, s.World), info.ID) {
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (s *Session) lsof(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 			p.add("timer", t.Method, "from "+t.From, t.Due)
 		}
 	}
-	letters, err := listed(s, look.LettersTo(look.Letters(s.ctx, s.Runtime), info.ID), func(l sturdy.LetterInfo) *record {
+	letters, err := listed(s, look.LettersTo(look.Letters(s.ctx, s.World), info.ID), func(l sturdy.LetterInfo) *record {
 		return p.row("message", l.Method, "from "+l.From, l.Sent)
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *possessions) add(has, what, detail string, at time.Time) {
 // holdings are the rows of what the thread has references to: with which rights, and through
 // which grants.
 func (s *Session) holdings(p *possessions, th sturdy.ThreadRef) error {
-	list, err := look.Holdings(s.ctx, s.Runtime, th.Ref)
+	list, err := look.Holdings(s.ctx, s.World, th.Ref)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (s *Session) authority(info sturdy.ObjectInfo, now time.Time) string {
 
 // ceiling is the most that a thread may do of any object.
 func (s *Session) ceiling(domain caps.Ref) (string, error) {
-	state, err := s.Runtime.State(s.ctx, domain)
+	state, err := s.World.State(s.ctx, domain)
 	if err != nil {
 		return "", err
 	}

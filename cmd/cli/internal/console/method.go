@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 
 	"go.starlark.net/starlark"
@@ -68,7 +69,8 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 	}
 	var res caps.Value
 	call := func() (err error) {
-		res, err = deliver(s, m.r.ref, m.info, arg)
+		ctx := s.ctx
+		s.aside(func() { res, err = deliver(ctx, m.r.ref, m.info, arg) })
 		return err
 	}
 	switch reads := m.info.Needs&^caps.Read == 0; {
@@ -86,17 +88,17 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 }
 
 // deliver calls a method through the descriptor of its form, with Values for types.
-func deliver(s *Session, to caps.Ref, m sturdy.MethodInfo, arg caps.Value) (res caps.Value, err error) {
+func deliver(ctx context.Context, to caps.Ref, m sturdy.MethodInfo, arg caps.Value) (res caps.Value, err error) {
 	takes, returns := m.Arg.Class != "done", !look.NoResult(m.Result)
 	switch {
 	case takes && returns:
-		return caps.Method[caps.Value, caps.Value](m.Name).Call(s.ctx, to, arg)
+		return caps.Method[caps.Value, caps.Value](m.Name).Call(ctx, to, arg)
 	case returns:
-		return caps.Query[caps.Value](m.Name).Call(s.ctx, to)
+		return caps.Query[caps.Value](m.Name).Call(ctx, to)
 	case takes:
-		return res, caps.Command[caps.Value](m.Name).Call(s.ctx, to, arg)
+		return res, caps.Command[caps.Value](m.Name).Call(ctx, to, arg)
 	}
-	return res, caps.Action(m.Name).Call(s.ctx, to)
+	return res, caps.Action(m.Name).Call(ctx, to)
 }
 
 // rows is the method range of a collection, without the bound on how much it returns.

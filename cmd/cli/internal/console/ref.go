@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -73,7 +74,11 @@ func (r *refValue) Attr(name string) (starlark.Value, error) {
 }
 
 func (r *refValue) entry(name string) (starlark.Value, error) {
-	e, err := look.Get(r.s.ctx, r.ref, name)
+	var e caps.Ref
+	err := r.s.looking("get", r.ref, func(ctx context.Context) (err error) {
+		e, err = look.Get(ctx, r.ref, name)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

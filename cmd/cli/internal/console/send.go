@@ -137,7 +137,9 @@ func (p *promiseValue) wait(_ *starlark.Thread, b *starlark.Builtin, args starla
 
 // outcome is what the promise came to, as soon as it has.
 func (p *promiseValue) outcome(ctx context.Context) (starlark.Value, error) {
-	v, err := p.promise.Await(ctx)
+	var v caps.Value
+	var err error
+	p.s.aside(func() { v, err = p.promise.Await(ctx) })
 	switch {
 	case p.s.ctx.Err() != nil:
 		return nil, p.s.ctx.Err()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"sync"
 	"time"
 
 	starlarkmath "go.starlark.net/lib/math"
@@ -13,7 +14,9 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/cmd/cli/internal/look"
 	"github.com/sturdyrt/sturdy/cmd/cli/internal/text"
+	"github.com/sturdyrt/sturdy/rpc"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -24,6 +27,10 @@ type Options struct {
 	Root caps.Ref
 	// It is what it is; null: nothing.
 	It caps.Ref
+	// Operator is the running host that the session is attached to; nil: to none.
+	Operator *rpc.Operator
+	// World is what is looked into; nil: that of Operator or, without one, of Runtime.
+	World look.World
 	// Away is set if Runtime is there to reach objects elsewhere and has none of its own. It
 	// says how to do what needs the files of their world.
 	Away string
@@ -34,6 +41,7 @@ type Options struct {
 	Out      io.Writer
 	Writable bool   // writes are let through to the world
 	Writing  string // the command line that would let them through; in the error that refuses one
+	Silent   bool   // values of expressions are not printed
 	Timing   bool   // say after each input how many turns it took and how long
 	Screen   bool   // Out is a terminal that somebody looks at: watch draws over what it drew
 	Width    int    // columns of a line; 0: 100
@@ -46,21 +54,19 @@ type Session struct {
 	globals starlark.StringDict
 	verbs   []verb
 
-	// ctx is what calls run in: that of the running input or, inside atomically, the turn.
-	ctx context.Context
-	// inTurn: ctx is a turn.
-	inTurn bool
+	flow
+	// crowd is held by whoever runs Starlark within each; nil: nothing runs beside it.
+	crowd *sync.Mutex
 	// statements counts those that began to run.
 	statements int
-	// running is the thread of the running statement.
-	running *starlark.Thread
-	// stopped is why an iterator ended the thread: iterators cannot return errors.
-	stopped error
+	// patience is what is left for what the picture that is drawn asks of other hosts.
+	patience look.Patience
+	// last is the value of the last statement that ran; nil: it had none.
+	last starlark.Value
 	// pause waits between two pictures of a watch.
 	pause func(context.Context, time.Duration) error
 	// seenEnough: the running input was a watch, and was interrupted.
 	seenEnough bool
-	effects
 }
 
 // effects are what the running input has done so far.
@@ -83,14 +89,20 @@ func New(o Options) *Session {
 	if o.Steps == 0 {
 		o.Steps = 1e9
 	}
-	s := &Session{Options: o, ctx: context.Background(), pause: pause}
+	s := &Session{Options: o, flow: flow{ctx: context.Background()}, pause: pause}
 	s.verbs = s.allVerbs()
 	s.globals = starlark.StringDict{
 		"time": starlarktime.Module,
 		"math": starlarkmath.Module,
 	}
-	if s.Root.IsNull() && s.Away == "" {
-		s.Root = o.Runtime.Root().Ref
+	if s.World == nil {
+		s.World = o.Runtime
+		if o.Operator != nil {
+			s.World = o.Operator
+		}
+	}
+	if s.Root.IsNull() && (s.Away == "" || o.Operator != nil) {
+		s.Root = s.World.Root().Ref
 	}
 	for name, ref := range map[string]caps.Ref{"root": s.Root, "it": s.It} {
 		if !ref.IsNull() {
@@ -133,9 +145,9 @@ func (s *Session) Run(ctx context.Context, name, src string) error {
 
 // statement runs one statement; the value of an expression is printed and kept as _.
 func (s *Session) statement(ctx context.Context, name string, stmt syntax.Stmt) error {
-	thread := s.thread(ctx, name)
+	thread := s.thread(name)
 	defer context.AfterFunc(ctx, func() { thread.Cancel(interrupted) })()
-	s.ctx, s.running, s.stopped = ctx, thread, nil
+	s.ctx, s.running, s.stopped, s.last = ctx, thread, nil, nil
 	s.statements++
 	defer func() { s.ctx, s.running = context.Background(), nil }()
 	expr, ok := stmt.(*syntax.ExprStmt)
@@ -147,8 +159,11 @@ func (s *Session) statement(ctx context.Context, name string, stmt syntax.Stmt) 
 	if err == nil {
 		err = s.stopped
 	}
-	if err != nil || v == starlark.None {
+	if err != nil {
 		return err
+	}
+	if s.last = v; v == starlark.None || s.Silent {
+		return nil
 	}
 	s.globals["_"] = v
 	shown, err := s.show(v)
@@ -161,7 +176,7 @@ func (s *Session) statement(ctx context.Context, name string, stmt syntax.Stmt) 
 	return nil
 }
 
-func (s *Session) thread(ctx context.Context, name string) *starlark.Thread {
+func (s *Session) thread(name string) *starlark.Thread {
 	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, msg string) {
 		fmt.Fprintln(s.Out, text.Clean(msg))
 	}}
@@ -246,9 +261,9 @@ func (s *Session) timed(turn func() error) error {
 // describe describes the object of ref, as the running turn sees it. Which kinds are known here
 // does not matter for an object elsewhere: its host calls it.
 func (s *Session) describe(ref caps.Ref) (sturdy.ObjectInfo, error) {
-	info, err := s.Runtime.Describe(s.ctx, ref)
+	info, err := s.asking("describe", ref, func(ctx context.Context) (sturdy.ObjectInfo, error) { return s.Runtime.Describe(ctx, ref) })
 	if err == nil && elsewhere(info) {
 		info.Kind.Known = true
 	}
-	return info, s.unreached(err)
+	return info, err
 }

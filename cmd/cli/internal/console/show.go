@@ -61,7 +61,7 @@ func (s *Session) showRef(r *refValue) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	head := fmt.Sprintf("%s %s%s  %s   ", look.Short(info.Kind.Name), info.ID, at(r.ref), info.Rights)
+	head := fmt.Sprintf("%s %s%s  %s   ", look.Short(info.Kind.Name), info.ID, at(info), info.Rights)
 	switch {
 	case info.Kind.Name == look.Directory:
 		head += s.entries(r)
@@ -101,10 +101,11 @@ func (s *Session) entries(r *refValue) string {
 	if len(names) == 0 {
 		return "empty"
 	}
+	s.patience = look.Patience{}
 	var list []string
 	for _, n := range names[:min(len(names), showNames)] {
 		name := look.JoinPath(n.Name)
-		if info, err := s.describe(n.Ref); err == nil && info.Kind.Name == look.Directory {
+		if info, err := s.glance(n.Ref); err == nil && info.Kind.Name == look.Directory {
 			name += "/"
 		}
 		list = append(list, name)

@@ -142,6 +142,10 @@ func (s *Session) save(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 	}
 	var u caps.SturdyRef
 	err = s.writing(b.Name(), func() (err error) {
+		if s.Operator != nil {
+			u, err = s.Operator.Save(s.ctx, ref, terms)
+			return err
+		}
 		u, _, err = s.Runtime.Save(s.ctx, ref, terms)
 		return err
 	})
@@ -156,16 +160,7 @@ func (s *Session) restore(_ *starlark.Thread, b *starlark.Builtin, args starlark
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &x); err != nil {
 		return nil, err
 	}
-	var u caps.SturdyRef
-	var err error
-	switch x := x.(type) {
-	case *sturdyValue:
-		u = x.ref
-	case starlark.String:
-		u, err = caps.ParseSturdyRef(string(x))
-	default:
-		err = fmt.Errorf(`%s: it wants a text like "sturdy://…", not a %s`, b.Name(), x.Type())
-	}
+	u, err := sturdyRef(b.Name(), x)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +169,17 @@ func (s *Session) restore(_ *starlark.Thread, b *starlark.Builtin, args starlark
 		return nil, err
 	}
 	return s.ref(ref), nil
+}
+
+// sturdyRef is the text that is meant.
+func sturdyRef(what string, x starlark.Value) (caps.SturdyRef, error) {
+	switch x := x.(type) {
+	case *sturdyValue:
+		return x.ref, nil
+	case starlark.String:
+		return caps.ParseSturdyRef(string(x))
+	}
+	return caps.SturdyRef{}, fmt.Errorf(`%s: it wants a text like "sturdy://…", not a %s`, what, x.Type())
 }
 
 // restored is what u stands for. That of a weaker text may have to be recorded, the first

@@ -36,8 +36,10 @@ func (s *Session) allVerbs() []verb {
 		{"sum", "xs[, start]", "the sum of what xs holds", s.sum},
 		{"top", "[xs][, n][, key]", `the n largest (10) of xs, by a function or a field: top(xs, 3, key="cents"). Without xs, the threads, those first that need somebody`, s.top},
 		{"try_", "f", "call f(); returns its value and None, or None and the error", s.try},
+		{"each", "xs, f[, parallel=][, timeout=]", `call f for each of xs, 8 at once, each for 30 seconds at most, and list what it returned or how it failed: each(root.peers, lambda r: r.hits.get()). xs is a directory, a dict, or a list of objects or texts`, s.each},
 		{"atomically", "f", "call f() in one turn: all of it happens or nothing. f may be called more than once", s.atomically},
 		{"put", "dir, name, x", "let x stand under name in a directory", s.put},
+		{"mount", "x, path", `let what a text of another host opens, or x, stand under a path from the root: mount("sturdy://…", "peers/b"). What is missing on the way is made, nothing is replaced; drop takes it away`, s.mount},
 		{"drop", "dir, name", "take name out of a directory", s.drop},
 		{"sync", "", "wait until everything committed is on disk", s.sync},
 		{"check", "", "verify everything that is on disk", s.check},
@@ -199,14 +201,33 @@ func (s *Session) state(_ *starlark.Thread, b *starlark.Builtin, args starlark.T
 	if err != nil {
 		return nil, err
 	}
-	if elsewhere(info) {
+	if elsewhere(info) && info.Host != s.World.Host() {
 		return nil, s.notOverWire(b.Name())
 	}
-	v, err := s.Runtime.State(s.ctx, x.ref)
+	v, err := s.World.State(s.ctx, x.ref)
 	if err != nil {
 		return nil, err
 	}
+	if elsewhere(info) {
+		return s.shapeless(v), nil
+	}
 	return s.fromValue(v, info.Kind.State), nil
+}
+
+// shapeless is a state of which it is not known which maps in it are structs; it is one itself.
+func (s *Session) shapeless(v caps.Value) starlark.Value {
+	fields, ok := v.Any().([]caps.Entry)
+	r := &record{}
+	for _, f := range fields {
+		name, named := f.Key.Any().(string)
+		if ok = ok && named; ok {
+			r.add(name, s.fromValue(f.Val, anything()))
+		}
+	}
+	if !ok {
+		return s.fromValue(v, anything())
+	}
+	return r
 }
 
 func (s *Session) obj(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -214,7 +235,7 @@ func (s *Session) obj(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "id", &id); err != nil {
 		return nil, err
 	}
-	ref, err := s.Runtime.Object(s.ctx, id)
+	ref, err := s.World.Object(s.ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -30,12 +30,12 @@ func (s *Session) mailVerbs() []verb {
 }
 
 func (s *Session) mail(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	all := look.Letters(s.ctx, s.Runtime)
+	all := look.Letters(s.ctx, s.World)
 	return s.someLetters(b, args, kwargs, all, "Held", func(l sturdy.LetterInfo) string { return l.Held })
 }
 
 func (s *Session) dead(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	all := look.DeadLetters(s.ctx, s.Runtime)
+	all := look.DeadLetters(s.ctx, s.World)
 	return s.someLetters(b, args, kwargs, all, "Error", func(l sturdy.LetterInfo) string { return l.Error })
 }
 
@@ -103,7 +103,7 @@ func (s *Session) timers(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 	if err != nil {
 		return nil, err
 	}
-	return listed(s, look.Timers(s.ctx, s.Runtime), func(t sturdy.TimerInfo) *record { return timerRow(t, now) })
+	return listed(s, look.Timers(s.ctx, s.World), func(t sturdy.TimerInfo) *record { return timerRow(t, now) })
 }
 
 func timerRow(t sturdy.TimerInfo, now time.Time) *record {
@@ -124,7 +124,7 @@ func (s *Session) resend(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 	if err != nil {
 		return nil, err
 	}
-	return starlark.None, s.writing(b.Name(), func() error { return s.Runtime.Activity().Resend(s.ctx, id) })
+	return starlark.None, s.writing(b.Name(), func() error { return s.World.Activity().Resend(s.ctx, id) })
 }
 
 func (s *Session) discard(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -132,7 +132,7 @@ func (s *Session) discard(_ *starlark.Thread, b *starlark.Builtin, args starlark
 	if err != nil {
 		return nil, err
 	}
-	return starlark.None, s.writing(b.Name(), func() error { return s.Runtime.Activity().Discard(s.ctx, id) })
+	return starlark.None, s.writing(b.Name(), func() error { return s.World.Activity().Discard(s.ctx, id) })
 }
 
 func (s *Session) settle(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

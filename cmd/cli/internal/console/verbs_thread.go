@@ -44,7 +44,7 @@ func (s *Session) ps(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 
 // threads are rows of ps.
 func (s *Session) threads(are string) (list []threadRow, err error) {
-	all, err := look.ThreadsThat(s.Runtime.Activity().Threads(s.ctx), are)
+	all, err := look.ThreadsThat(s.World.Activity().Threads(s.ctx), are)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func asRows(list []threadRow) *starlark.List {
 
 // busiest is top without arguments: the threads, those first that need somebody.
 func (s *Session) busiest() (starlark.Value, error) {
-	if s.Away != "" {
+	if !s.isHere("ps") {
 		return nil, s.notOverWire("top of all threads")
 	}
 	list, err := s.threads("")
@@ -119,10 +119,10 @@ func (s *Session) threadOf(what string, x starlark.Value) (th sturdy.ThreadRef, 
 	switch {
 	case th.IsNull() && id == "":
 		return th, fmt.Errorf("%s: it wants a thread: a row of ps(), or its number like %q; not the %s %s", what, "1f", x.Type(), repr(x, 40))
-	case th.IsNull() && s.Away != "":
+	case th.IsNull() && !s.isHere("ps"):
 		return th, s.notOverWire(what + " of a number")
 	case th.IsNull():
-		if th.Ref, err = s.Runtime.Object(s.ctx, id); err != nil {
+		if th.Ref, err = s.World.Object(s.ctx, id); err != nil {
 			return th, err
 		}
 	}
@@ -234,9 +234,6 @@ func (s *Session) waitThread(_ *starlark.Thread, b *starlark.Builtin, args starl
 	if err != nil {
 		return nil, err
 	}
-	if info, err := s.describe(th.Ref); err != nil || elsewhere(info) {
-		return nil, cmp.Or(err, s.notOverWire(b.Name()))
-	}
 	ctx := s.ctx
 	if seconds != nil {
 		d, err := interval(seconds)
@@ -250,7 +247,7 @@ func (s *Session) waitThread(_ *starlark.Thread, b *starlark.Builtin, args starl
 	if !s.Writable {
 		return nil, fmt.Errorf("wait: no thread runs in a session that only reads. For that, start it with: %s", s.Writing)
 	}
-	err = th.Wait(ctx)
+	s.aside(func() { err = th.Wait(ctx) })
 	s.undone, s.unsure = false, err != nil
 	if err == nil {
 		return starlark.String(sturdy.ThreadDone), nil

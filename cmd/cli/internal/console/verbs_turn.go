@@ -21,6 +21,9 @@ func (s *Session) atomically(thread *starlark.Thread, b *starlark.Builtin, args 
 	if s.inTurn {
 		return starlark.Call(thread, f, nil, nil)
 	}
+	if s.crowd != nil {
+		return nil, errors.New("atomically: it cannot be called within each")
+	}
 	ctx, out := s.ctx, s.Out
 	var printed bytes.Buffer
 	defer func() {

@@ -194,7 +194,7 @@ func TestAHostThatHasGoneIsFoundAgain(t *testing.T) {
 	s, out := visit(t, v, Options{Writable: true})
 	run(t, s, out, "x = root.shelf")
 	v.stop()
-	fails(t, s, "x.weigh()", "host "+v.rt.Host()+" cannot be reached: ")
+	fails(t, s, "x.weigh()", "host "+v.rt.Host()+" cannot be reached")
 	fails(t, s, "root", "   (nothing happened)")
 	if _, list := s.Complete(t.Context(), "root."); len(list) > 0 {
 		t.Errorf("completed with %v", list)

@@ -66,8 +66,8 @@ func Now(ctx context.Context, rt *sturdy.Runtime) (now time.Time, err error) {
 }
 
 // At is what stands under a path of names from the root.
-func At(ctx context.Context, rt *sturdy.Runtime, names []string) (ref caps.Ref, err error) {
-	ref = rt.Root().Ref
+func At(ctx context.Context, w World, names []string) (ref caps.Ref, err error) {
+	ref = w.Root().Ref
 	for i, name := range names {
 		if ref, err = Get(ctx, ref, name); err != nil {
 			return ref, fmt.Errorf("%s: %w", JoinPath(names[:i+1]...), err)

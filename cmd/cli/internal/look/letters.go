@@ -17,42 +17,42 @@ const (
 )
 
 // Letters are those that wait to be delivered, with names that say kinds.
-func Letters(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.LetterInfo, error] {
-	return letters(ctx, rt, rt.Activity().Letters(ctx))
+func Letters(ctx context.Context, w World) iter.Seq2[sturdy.LetterInfo, error] {
+	return letters(ctx, w, w.Activity().Letters(ctx))
 }
 
 // DeadLetters are those that could not be delivered, with names that say kinds.
-func DeadLetters(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.LetterInfo, error] {
-	return letters(ctx, rt, rt.Activity().DeadLetters(ctx))
+func DeadLetters(ctx context.Context, w World) iter.Seq2[sturdy.LetterInfo, error] {
+	return letters(ctx, w, w.Activity().DeadLetters(ctx))
 }
 
-func letters(ctx context.Context, rt *sturdy.Runtime, all iter.Seq2[sturdy.LetterInfo, error]) iter.Seq2[sturdy.LetterInfo, error] {
+func letters(ctx context.Context, w World, all iter.Seq2[sturdy.LetterInfo, error]) iter.Seq2[sturdy.LetterInfo, error] {
 	return mapped(all, func(l sturdy.LetterInfo) sturdy.LetterInfo {
-		l.From = kinded(ctx, rt, l.From)
+		l.From = kinded(ctx, w, l.From)
 		return l
 	})
 }
 
 // Timers are the messages that wait for their time, with names that say kinds.
-func Timers(ctx context.Context, rt *sturdy.Runtime) iter.Seq2[sturdy.TimerInfo, error] {
-	return mapped(rt.Activity().Timers(ctx), func(t sturdy.TimerInfo) sturdy.TimerInfo {
-		t.From = kinded(ctx, rt, t.From)
+func Timers(ctx context.Context, w World) iter.Seq2[sturdy.TimerInfo, error] {
+	return mapped(w.Activity().Timers(ctx), func(t sturdy.TimerInfo) sturdy.TimerInfo {
+		t.From = kinded(ctx, w, t.From)
 		return t
 	})
 }
 
 // kinded is name, of an object: the runtime names a sender that nobody has loaded "object 5b".
 // One that cannot be described keeps that name.
-func kinded(ctx context.Context, rt *sturdy.Runtime, name string) string {
+func kinded(ctx context.Context, w World, name string) string {
 	id, bare := strings.CutPrefix(name, "object ")
 	if !bare {
 		return name
 	}
-	ref, err := rt.Object(ctx, id)
+	ref, err := w.Object(ctx, id)
 	if err != nil {
 		return name
 	}
-	info, err := Describe(ctx, rt, ref)
+	info, err := Describe(ctx, w, ref)
 	if err != nil {
 		return name
 	}

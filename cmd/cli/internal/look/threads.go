@@ -89,8 +89,8 @@ type Held struct {
 
 // Holdings are the references that a thread has, its object first. They are read from its state,
 // which shows also what the methods of a thread do not tell.
-func Holdings(ctx context.Context, rt *sturdy.Runtime, th caps.Ref) (list []Held, err error) {
-	state, err := rt.State(ctx, th)
+func Holdings(ctx context.Context, w World, th caps.Ref) (list []Held, err error) {
+	state, err := w.State(ctx, th)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func Holdings(ctx context.Context, rt *sturdy.Runtime, th caps.Ref) (list []Held
 				list = append(list, Held{Has: has, Ref: x})
 			}
 			if (has == "ceiling" || has == "meter" || has == "above") && !x.IsNull() {
-				of, err := Holdings(ctx, rt, x) // a domain has the root and the meter, a meter the one above
+				of, err := Holdings(ctx, w, x) // a domain has the root and the meter, a meter the one above
 				if err != nil {
 					return nil, err
 				}
