@@ -76,13 +76,23 @@ func (*activity) discardHost(t *WriteTurn, host string) (n int64, err error) {
 			if n == discardPage {
 				return n, nil
 			}
+			if t.takes(ml) { // the turn has been here before
+				continue
+			}
 			if err := t.endWaiting(ml, r.host); err != nil {
 				return n, err
 			}
 			n++
 		}
 	}
+	if n == 0 {
+		return 0, nothingWaits(host)
+	}
 	return n, nil
+}
+
+func nothingWaits(host string) error {
+	return &caps.Error{Code: ErrNoName, Text: fmt.Sprintf("nothing waits for host %s", host)}
 }
 
 // routeTo is the route to the host whose name begins so.
@@ -103,7 +113,7 @@ func (m *mailroom) routeTo(host string) (found *route, err error) {
 		found = r
 	}
 	if found == nil {
-		return nil, &caps.Error{Code: ErrNoName, Text: fmt.Sprintf("nothing waits for host %s", host)}
+		return nil, nothingWaits(host)
 	}
 	return found, nil
 }

@@ -370,7 +370,7 @@ func TestAListingSaysThatAMethodIsOverloaded(t *testing.T) {
 		p, ctx := correspond(t), context.Background()
 		defer p.close()
 		_ = diaryBusy.Send(ctx, p.own, 1)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + againAfter/2) // it is tried again at each againAfter, and not postponed just then
 		if w := p.waiting(); len(w) != 1 || w[0].Held == "" {
 			t.Error(w)
 		}

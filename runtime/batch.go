@@ -76,6 +76,9 @@ func (c *courier) told(b *load) (later bool, err error) {
 		switch of := &b.ps[i]; note {
 		case noteTaken:
 			of.taken = true
+			if of.failed != nil && of.age(c.rt.clock().UnixNano()) > 0 { // it may have been done, and forgotten
+				of.failed = unanswered(of.letter.method, c.host, of.failed)
+			}
 		case noteKnown: // it may have been done
 			of.taken, of.failed = true, nil
 		case noteRefused:

@@ -26,14 +26,22 @@ import (
 // A crash between any two of these leaves the letter, or leaves it delivered. A method that
 // fails has its turn undone, and a second turn drops the letter and breaks the promise.
 
-// postman delivers until the world is closed.
+// postman delivers until the world is closed. If a method ends his goroutine, another goes on.
 func (v *vat) postman() {
-	defer close(v.retired)
+	over := false
+	defer func() {
+		if over {
+			close(v.retired)
+			return
+		}
+		go v.postman()
+	}()
 	for {
 		untilNext := v.ring()
 		switch more, wait := v.round(); {
 		case more:
 		case v.idle(min(wait, untilNext)):
+			over = true
 			return
 		}
 	}
@@ -80,6 +88,12 @@ func (v *vat) round() (more bool, wait time.Duration) {
 		v.mail.left, v.mail.away = leftover{}, true
 		v.w.unlock()
 		return v.undelivered(was.d, was.g, was.err)
+	}
+	if buried := v.mail.buried; buried != nil {
+		v.mail.buried, v.mail.away = nil, true
+		v.w.unlock()
+		v.rt.logBuried(buried)
+		return true, 0
 	}
 	began := v.rt.clock()
 	var before *WriteTurn

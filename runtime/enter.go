@@ -324,7 +324,9 @@ func (t *ReadTurn) abandon(op string) {
 	err := turnShared(op)
 	if t.w != nil {
 		t.w.missed, t.w.abandoned = nil, true
-		_, _ = t.vat.end(t.w, err)
+		g, _ := t.vat.finish(t.w, err)
+		t.vat.mail.quit(t.w, g)
+		t.vat.w.unlock()
 		return
 	}
 	_, _ = t.vat.endRead(t, op, nil)

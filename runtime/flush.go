@@ -83,9 +83,7 @@ func (v *vat) flush(last bool) {
 func (v *vat) take(last bool) *taken {
 	v.w.lockInternal()
 	if !last {
-		if buried := v.sweep(); buried != nil {
-			defer v.rt.logBuried(buried)
-		}
+		v.sweep()
 	}
 	defer v.w.unlock() // not before: whoever ends the goroutine in sweep has unlocked it
 	if v.lsn == v.cut && last && v.rt.gates.InUse() && v.writable() {

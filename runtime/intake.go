@@ -24,6 +24,10 @@ type turnstile struct {
 // errEarly undoes a turn that takes a batch before its turn has come.
 const errEarly = caps.Code("early")
 
+// maxEarly is how many batches of one host are let wait: as many as it has under way, and those
+// that it has given up meanwhile. Each of them looks again whenever one has been taken.
+const maxEarly = 2 * maxUnderWay
+
 // early is how long a batch waits for those that belong before it. If they do not come, it is
 // answered that it has to be brought again.
 const early = 200 * time.Millisecond
@@ -34,7 +38,8 @@ func (m *intakes) run(ctx context.Context, rt *Runtime, host string, take func(t
 	defer m.leave(host)
 	var timer *time.Timer
 	for late := false; ; {
-		next := m.enter(host, timer == nil)
+		next, here := m.enter(host, timer == nil)
+		late = late || timer == nil && here > maxEarly
 		var g *group
 		err := rt.update(Relaxed(ctx), "accept", func(t *WriteTurn) error {
 			err := take(t, late)
@@ -63,8 +68,9 @@ func (m *intakes) run(ctx context.Context, rt *Runtime, host string, take func(t
 	}
 }
 
-// enter returns what is closed when a batch of the host has been taken after this.
-func (m *intakes) enter(host string, first bool) (next chan struct{}) {
+// enter returns what is closed when a batch of the host has been taken after this, and how many
+// of its batches are here.
+func (m *intakes) enter(host string, first bool) (next chan struct{}, here int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.by[host]
@@ -78,7 +84,7 @@ func (m *intakes) enter(host string, first bool) (next chan struct{}) {
 	if first {
 		s.here++
 	}
-	return s.next
+	return s.next, s.here
 }
 
 // pass lets those look again that came too early.

@@ -38,8 +38,8 @@ type mailroom struct {
 	attempt   delivery            // the postman's
 	spare     seldom              // that of attempt, used again and again
 	away      bool                // the postman has let the lock go and has not ended that attempt
-	sweeping  bool                // the flusher delivers
-	left      leftover            // what it has left to the postman
+	left      leftover            // what the postman has to see to first
+	buried    []burial            // and what he has to log
 }
 
 // mailbox is the letters for one target, by number, which is the order of their sending.

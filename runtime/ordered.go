@@ -27,6 +27,9 @@ type ordered struct {
 	begun func()
 }
 
+// Begun is for what is called and not of this world: it is asked for structurally.
+func (o *ordered) Begun() { o.begun() }
+
 // hasBegun tells who made the call with ctx that the next may follow.
 func hasBegun(ctx context.Context) {
 	if o, ok := ctx.(*ordered); ok {

@@ -230,7 +230,8 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 		}
 		return nil
 	}
-	return answer, rt.intakes.run(ctx, rt, host, take)
+	err = rt.intakes.run(ctx, rt, host, take)
+	return answer, err
 }
 
 // intake is a batch on its way in. Nothing is kept of a host before one of its letters has
@@ -412,8 +413,9 @@ func (t *WriteTurn) endWith(ml *mail, a *arrival) error {
 		return err
 	}
 	l, err := parseLetter(ml.number, ml.method, rec)
-	if err != nil {
-		return err
+	if err != nil { // it is damaged, which is not to hold up all that comes from that host
+		t.dropLetter(a.box, ml)
+		return t.conclude(&letter{number: ml.number}, ml, settled{err: err})
 	}
 	o, err := a.outcome()
 	if err != nil {

@@ -217,6 +217,7 @@ func (rt *Runtime) Close() error {
 		close(v.closing)
 		<-v.retired
 		<-v.flushed
+		rt.logBuried(v.mail.buried)
 		rt.watch.stop()
 		rt.logUnseen(true)
 		v.snaps.close()
