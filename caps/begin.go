@@ -35,7 +35,8 @@ type orderly interface {
 // The promise's Ref stands for the result. Calls and Begins of it leave at once, and run when
 // the result is there: a chain of calls to another host costs one way there and back. If there
 // is no result, they were not made: ErrNotDelivered, with the reason's code as Cause. Those that
-// are begun before the result is known take effect in the order in which they were begun. As an
+// are begun before the result is known take effect in the order in which they were begun, unless
+// the result is itself the promise of a call that was begun elsewhere and is not known either. As an
 // argument the Ref is waited for; it can be stored once the result is known, and stands for
 // nothing in a turn before.
 //
@@ -74,6 +75,9 @@ func (m Message) begin(ctx context.Context, keep bool) Ref {
 		return m.begunBroken(beginInTurn(m))
 	}
 	host, ok := m.To.target.(beginner)
+	if on, is := host.(*begun); is && on.host != nil { // not by way of on, which nobody may need any more
+		host = on.host
+	}
 	b := &begun{method: m.Method, host: host, done: make(chan struct{})}
 	leave := func() {}
 	if ok {

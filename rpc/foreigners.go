@@ -3,6 +3,8 @@ package rpc
 import (
 	"cmp"
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
@@ -213,6 +215,13 @@ func (n *Node) AsKind(ctx context.Context, ref caps.Ref, kind string) (caps.Ref,
 	return n.foreign.AsKind(ctx, ref, kind)
 }
 
+// DescribeForeign is what is known here of a Ref that came from a foreign program: the methods of
+// the interface that As or AsKind gave it, and in Host where the program is. ok is false for every
+// other Ref, which the Runtime describes.
+func (n *Node) DescribeForeign(ref caps.Ref) (info sturdy.ObjectInfo, ok bool) {
+	return n.foreign.Describe(ref)
+}
+
 // Certificate is what the host of rt shows in TLS, as PEM: for foreign programs that trust what
 // they were told of, and no authorities. It is always the same, valid at all times, in the
 // name "sturdy", and has the key that the host's id is made of: the first 20 bytes of the
@@ -222,7 +231,17 @@ func Certificate(rt *sturdy.Runtime) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := identity{rt.Host(), signer}.certificate()
+	return certificateOf(rt.Host(), signer)
+}
+
+// CertificateOf is Certificate of the host whose key is that: the file "key" in the directory of a
+// world that another program has open.
+func CertificateOf(key ed25519.PrivateKey) ([]byte, error) {
+	return certificateOf(hostOf(key.Public().(ed25519.PublicKey)), key)
+}
+
+func certificateOf(host string, signer crypto.Signer) ([]byte, error) {
+	cert, err := identity{host, signer}.certificate()
 	if err != nil {
 		return nil, err
 	}

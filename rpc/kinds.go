@@ -43,3 +43,22 @@ func (g guest) kinds(ctx context.Context) (r response, err error) {
 	r.body, _, err = encoded(list)
 	return r, err
 }
+
+// Hosts is [Node.Hosts] of that host.
+func (o *Operator) Hosts(ctx context.Context) ([]HostInfo, error) {
+	r, _, err := o.ask(ctx, request{method: operateHosts}, 0)
+	if err != nil {
+		return nil, err
+	}
+	return decoded[[]HostInfo](r.body, nil)
+}
+
+// hosts answers it.
+func (g guest) hosts(ctx context.Context) (r response, err error) {
+	hosts, err := g.n.Hosts(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.body, _, err = encoded(hosts)
+	return r, err
+}

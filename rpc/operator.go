@@ -39,6 +39,7 @@ const (
 	operateRestore = "restore" // what a sturdy ref stands for, also one of a third host
 	operateMount   = "mount"   // a Ref under a path of names
 	operateKinds   = "kinds"   // every kind, see kinds.go
+	operateHosts   = "hosts"   // what it knows of other hosts, see kinds.go
 )
 
 // Operate comes in at the socket at address, see SocketOf.
@@ -272,6 +273,8 @@ func (g guest) operate(ctx context.Context, l *link, q request) (r response, err
 		return g.hand(ctx, l, ref)
 	case operateKinds:
 		return g.kinds(ctx)
+	case operateHosts:
+		return g.hosts(ctx)
 	case operateMount:
 		path, err := decoded[[]string](q.body, nil)
 		if err == nil {

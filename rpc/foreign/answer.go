@@ -103,14 +103,26 @@ func (c *conn) newAnswer(id uint32, size int) (*answer, error) {
 	return a, nil
 }
 
-// full is why one more call cannot be taken.
-func (c *conn) full() error {
+// slotBytes is what a capability in the arguments takes at least here, whatever it took in the
+// message: a list of those that are null has no size.
+const slotBytes = 64
+
+// charge counts n bytes more that are kept because of a, and says whether that is too much.
+func (c *conn) charge(a *answer, n int) error {
+	a.size += n
+	c.held += n
+	return c.full(a)
+}
+
+// full is why a, which was the last to come, cannot be taken. A call beside which nothing is kept
+// has room.
+func (c *conn) full(a *answer) error {
 	switch {
 	case len(c.answers) > c.lim.Answers:
 		return tooMany("Answers", "%d answers are kept for this program until it says that it is done with them", c.lim.Answers)
 	case c.running > c.lim.Calls:
 		return tooMany("Calls", "%d calls of this program are under way", c.lim.Calls)
-	case c.running > 1 && c.held > c.lim.BytesInFlight:
+	case c.held > a.size && c.held > c.lim.BytesInFlight:
 		return tooMany("BytesInFlight", "%d bytes of this program's calls and results are being kept", c.lim.BytesInFlight)
 	}
 	return nil
@@ -138,7 +150,7 @@ func (c *conn) called(m rpccp.Message, size int) error {
 		c.refuse(a, unimplemented("this host answers who calls it, and nobody else"))
 		return nil
 	}
-	if err := c.full(); err != nil {
+	if err := c.full(a); err != nil {
 		c.refuse(a, err)
 		return nil
 	}
@@ -155,6 +167,10 @@ func (c *conn) called(m rpccp.Message, size int) error {
 		return malformed("call", err)
 	}
 	if err := c.roomFor(table); err != nil {
+		c.refuse(a, err)
+		return nil
+	}
+	if err := c.charge(a, table.Len()*slotBytes); err != nil {
 		c.refuse(a, err)
 		return nil
 	}
@@ -192,7 +208,7 @@ func (c *conn) aim(a *answer, target rpccp.MessageTarget) error {
 		to, failed := on.pick(path)
 		c.aimed(a, to, failed)
 	default:
-		c.refuse(a, unimplemented("the call has a target of a sort that this host does not know"))
+		c.fail(a, unimplemented("the call has a target of a sort that this host does not know"))
 	}
 	return nil
 }
@@ -481,7 +497,7 @@ func (a *answer) run(begun func()) {
 			a.c.h.rt.Log().Error("a call of a foreign program panicked", "peer", a.c.name, "panic", p, "stack", string(debug.Stack()))
 		}
 		begun()
-		a.c.out.await()
+		a.c.out.await(nil)
 		a.c.mu.Lock()
 		a.c.leave(a)
 		a.c.settle(a, o)
@@ -496,11 +512,14 @@ func (a *answer) perform(begun func()) outcome {
 	if err := a.ctx.Err(); err != nil {
 		return outcome{err: canceled()}
 	}
+	args := a.args.Message() // nil: there is nothing that could point to a capability
 	for i, s := range a.slots {
 		if s.err != nil {
 			return outcome{err: fmt.Errorf("capability %d among the arguments is a promise that was broken: %w", i, s.err)}
 		}
-		a.args.Message().CapTable().Add(clientOf(s.cap))
+		if args != nil {
+			args.CapTable().Add(clientOf(s.cap))
+		}
 	}
 	m, v, err := a.do(begun)
 	if err != nil {

@@ -135,6 +135,23 @@ func unpack(body []byte, slots []caps.Ref) (v caps.Value, err error) {
 	return v, err
 }
 
+// narrowed are refs as they are after they came through a Ref with authority via; none, if that
+// cannot be told.
+func narrowed(refs []caps.Ref, via caps.Authority) []caps.Ref {
+	if len(refs) == 0 || !via.Narrows() {
+		return refs
+	}
+	refs = append([]caps.Ref{}, refs...)
+	codec, err := caps.CodecFor(reflect.TypeFor[[]caps.Ref]())
+	if err == nil {
+		err = codec.Own(unsafe.Pointer(&refs), via)
+	}
+	if err != nil {
+		clear(refs)
+	}
+	return refs
+}
+
 func timeOf(v any) (time.Time, bool) {
 	t, ok := v.(time.Time)
 	return t, ok

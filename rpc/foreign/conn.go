@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 
 	"capnproto.org/go/capnp/v3"
@@ -51,6 +52,10 @@ type conn struct {
 	stop  context.CancelFunc
 	calls sync.WaitGroup // what runs for the peer
 
+	// reading is held while values are made of a message, as a small one can stand for many. It
+	// is taken before mu.
+	reading sync.Mutex
+
 	mu        sync.Mutex
 	over      error // why the connection has ended
 	seq       uint64
@@ -68,6 +73,9 @@ type conn struct {
 	asked     uint32 // the number of the next question, unless it is taken
 }
 
+// placeOf is what stands before where a program is.
+const placeOf = "the foreign program at "
+
 func (h *Host) connect(ctx context.Context, nc net.Conn, owner bool) *conn {
 	c := &conn{
 		h: h, owner: owner, nc: nc, lim: h.lim, name: "a foreign program",
@@ -75,7 +83,7 @@ func (h *Host) connect(ctx context.Context, nc net.Conn, owner bool) *conn {
 		lanes: map[caps.Ref]*lane{}, kindOf: map[caps.Ref]*iface{},
 	}
 	if a := nc.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
-		c.name = "the foreign program at " + a.String()
+		c.name = placeOf + a.String()
 	}
 	c.exports.ids = map[capability]uint32{}
 	c.out.conn, c.out.lim, c.out.fail = nc, c.lim, c.end
@@ -106,6 +114,8 @@ func (c *conn) serve() error {
 	c.calls.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Refs to what the peer had may stay for long, and lead here.
+	c.answers, c.imports, c.exports, c.lanes, c.kindOf = nil, nil, exports{}, nil, nil
 	if errors.Is(c.over, io.EOF) || errors.Is(c.over, errEnded) {
 		return nil
 	}
@@ -177,7 +187,13 @@ func (c *conn) tell(build func(rpccp.Message) error) error {
 
 // receive takes messages until there are no more. A peer that does not read what it asked for
 // is not read from either.
-func (c *conn) receive() error {
+func (c *conn) receive() (err error) {
+	defer func() {
+		if p := recover(); p != nil { // of whoever wrote what decodes messages, not of the process
+			c.h.rt.Log().Error("a message of a foreign program panicked", "peer", c.name, "panic", p, "stack", string(debug.Stack()))
+			err = offend("a message that this host cannot read")
+		}
+	}()
 	in := incoming{conn: c.nc, r: bufio.NewReaderSize(c.nc, readSize), lim: c.lim, busy: c.busy}
 	for {
 		m, size, err := in.next()
@@ -190,10 +206,10 @@ func (c *conn) receive() error {
 		if done, err := c.take(m, size); done || err != nil {
 			return err
 		}
-		if in.r.Buffered() < 8 {
+		if !in.whole() {
 			c.out.flush(false)
 		}
-		c.out.await()
+		c.out.await(nil)
 	}
 }
 
@@ -393,9 +409,12 @@ func (c *conn) notUnderstood(m rpccp.Message) error {
 	c.mu.Lock()
 	q := c.questions[id]
 	delete(c.questions, id)
+	if q != nil { // what it did not understand it did not take
+		err = c.unexportAll(q.params)
+	}
 	c.mu.Unlock()
 	if q != nil {
 		q.end(reply{err: unimplemented("%s does not take calls of this sort", c.name)})
 	}
-	return nil
+	return err
 }

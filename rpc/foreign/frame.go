@@ -242,8 +242,9 @@ func (o *outbox) close(why error) {
 	o.wake()
 }
 
-// await waits until no more waits for the peer than may, or the connection is over.
-func (o *outbox) await() {
+// await waits until no more waits for the peer than may, or the connection is over, or done is
+// closed.
+func (o *outbox) await(done <-chan struct{}) {
 	for {
 		o.mu.Lock()
 		if o.over != nil || len(o.buf)+o.writing <= o.lim.BytesInFlight {
@@ -255,6 +256,11 @@ func (o *outbox) await() {
 		}
 		room := o.room
 		o.mu.Unlock()
-		<-room
+		o.flush(false) // nobody may be writing yet
+		select {
+		case <-room:
+		case <-done:
+			return
+		}
 	}
 }

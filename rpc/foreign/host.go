@@ -50,10 +50,27 @@ func (a *answer) based(f *iface, call func(method string, args entries) (caps.Va
 	return m, v, err
 }
 
-// read reads the arguments.
+// read reads the arguments. What they stand for counts, if that is more than they took.
 func (a *answer) read(m *method) (caps.Value, error) {
-	return a.c.newReader().record(a.args, m.params)
+	c := a.c
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	r := c.newReader()
+	v, err := r.record(a.args, m.params)
+	if err != nil {
+		return caps.Value{}, err
+	}
+	made := (c.lim.Values-r.elements)*valueBytes + 2*c.lim.MessageBytes - r.bytes
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.charge(a, max(0, made-a.size)); err != nil {
+		return caps.Value{}, err
+	}
+	return v, nil
 }
+
+// valueBytes is about what a value takes, with its place in a list or its name.
+const valueBytes = 32
 
 func (c *conn) newReader() *reader {
 	return &reader{elements: c.lim.Values, bytes: 2 * c.lim.MessageBytes, refs: refOf}
@@ -388,6 +405,10 @@ func (h *Host) interfaceOf(ctx context.Context, ref caps.Ref, id uint64) (*iface
 
 // orderOf is what a call of an object waits for. What is not known yet waits for everything.
 func (c *conn) orderOf(a *answer) order {
+	if _, passed := c.h.target(a.to.ref); passed { // its program takes them in the order in which they are sent
+		a.acts = true
+		return afterBegun
+	}
 	f := c.kindOf[a.to.ref]
 	if f == nil {
 		f = c.h.kinds.known(a.iface)
@@ -430,7 +451,8 @@ func (f *iface) needs(method string) string {
 func (a *answer) learned(needs string) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
-	a.acts = needs == "x"
+	_, passed := a.c.h.target(a.to.ref)
+	a.acts = passed || needs == "x"
 }
 
 // stateless reports whether a call has nothing to do with an object's state.

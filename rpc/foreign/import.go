@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 
 	"capnproto.org/go/capnp/v3"
 	rpccp "capnproto.org/go/capnp/v3/std/capnp/rpc"
@@ -78,9 +79,22 @@ func (h *Host) As(ref caps.Ref, schema []byte, name string) (caps.Ref, error) {
 		found = f
 	}
 	if found == nil {
-		return caps.Ref{}, &caps.Error{Op: "as", Code: caps.ErrBadArgument, Text: fmt.Sprintf("the schema has no interface %q", name)}
+		return caps.Ref{}, &caps.Error{Op: "as", Code: caps.ErrBadArgument, Text: fmt.Sprintf("the schema has no interface %q; it has: %s", name, labels(all))}
 	}
 	return h.as(ref, found)
+}
+
+// labels are the names of the interfaces of a schema, for people.
+func labels(all []*iface) string {
+	const most = 20
+	var names []string
+	for _, f := range all[:min(len(all), most)] {
+		names = append(names, f.label)
+	}
+	if len(all) > most {
+		names = append(names, "…")
+	}
+	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
 // AsKind is ref, which came from a foreign program, as something with the interface of a kind
@@ -137,13 +151,17 @@ func (t *typed) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (caps
 	if err != nil {
 		return fault(err)
 	}
-	arg, err := unpack(m.Body, m.Slots)
+	_, a, _ := t.c.h.maker.Open(via)
+	arg, err := unpack(m.Body, narrowed(m.Slots, a.Inward()))
 	if err != nil {
 		return fault(err)
 	}
 	v, err := t.c.callOut(ctx, t, how, arg)
 	if err != nil {
 		return fault(err)
+	}
+	if ended := a.Gate.Alive(nil); ended != nil { // while it was under way
+		return fault(happened(ended))
 	}
 	if how.results.none() {
 		return caps.Reply{}, nil
@@ -152,7 +170,7 @@ func (t *typed) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (caps
 	if err != nil {
 		return fault(happened(err))
 	}
-	return caps.Reply{Body: body, Slots: slots}, nil
+	return caps.Reply{Body: body, Slots: narrowed(slots, a)}, nil
 }
 
 // allowed finds a method, and whether via allows it.
@@ -240,6 +258,8 @@ func (c *conn) callOut(ctx context.Context, t *typed, how *numbered, arg caps.Va
 	if err != nil {
 		return v, err
 	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	if v, err = c.newReader().record(r.content.Struct(), how.results); err != nil {
 		return v, happened(err)
 	}

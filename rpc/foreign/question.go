@@ -43,17 +43,17 @@ type asking interface{ SetQuestionId(uint32) }
 
 // ask sends m and waits for the answer. payload has the arguments.
 func (c *conn) ask(ctx context.Context, m rpccp.Message, in asking, payload rpccp.Payload) (reply, error) {
-	if err := ctx.Err(); err != nil {
-		return reply{}, &caps.Error{Code: caps.ErrNotDelivered, Cause: caps.CauseOf(err), Text: err.Error()}
-	}
-	c.out.await()
+	c.out.await(ctx.Done())
 	c.mu.Lock()
-	q, id, err := c.enter(m, in, payload)
+	q, id, err := c.enter(ctx, m, in, payload)
 	c.mu.Unlock()
 	if err != nil {
 		return reply{}, err
 	}
-	c.out.flush(true)
+	if o, ok := ctx.(interface{ Begun() }); ok { // what is called next is sent next
+		o.Begun()
+	}
+	c.out.flush(ctx.Done() == nil) // the peer may not read, and ctx ends all the same
 	select {
 	case r := <-q.answered:
 		return r, r.err
@@ -64,17 +64,24 @@ func (c *conn) ask(ctx context.Context, m rpccp.Message, in asking, payload rpcc
 }
 
 // enter numbers a question and puts it on its way.
-func (c *conn) enter(m rpccp.Message, in asking, payload rpccp.Payload) (*question, uint32, error) {
+func (c *conn) enter(ctx context.Context, m rpccp.Message, in asking, payload rpccp.Payload) (*question, uint32, error) {
+	table := tableOf(m.Message())
 	switch {
+	case ctx.Err() != nil:
+		return nil, 0, &caps.Error{Code: caps.ErrNotDelivered, Cause: caps.CauseOf(ctx.Err()), Text: ctx.Err().Error()}
 	case c.over != nil:
 		return nil, 0, &caps.Error{Code: caps.ErrNotDelivered, Text: fmt.Sprintf("%s is not connected any more: %v", c.name, c.over)}
 	case len(c.questions) >= c.lim.Calls:
 		return nil, 0, tooMany("Calls", "%d calls of %s are not answered", len(c.questions), c.name)
 	case messageSize(m.Message()) > c.lim.MessageBytes:
 		return nil, 0, tooMany("MessageBytes", "the call has %d bytes", messageSize(m.Message()))
+	case len(table) > c.lim.Slots:
+		return nil, 0, tooMany("Slots", "the call has %d capabilities", len(table))
+	case len(table) > 0 && len(c.exports.ids)+len(table) > c.lim.Exports:
+		return nil, 0, tooMany("Exports", "%s holds %d capabilities", c.name, len(c.exports.ids))
 	}
 	q := &question{answered: make(chan reply, 1)}
-	if table := tableOf(m.Message()); len(table) > 0 {
+	if len(table) > 0 {
 		list, err := payload.NewCapTable(int32(len(table)))
 		if err != nil {
 			return nil, 0, err
@@ -109,7 +116,7 @@ func (c *conn) forget(id uint32, q *question) {
 	}
 	c.mu.Unlock()
 	if err == nil {
-		c.out.flush(true)
+		c.out.flush(false) // who has given up does not wait for the peer to read
 	}
 }
 

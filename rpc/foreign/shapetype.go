@@ -8,13 +8,17 @@ import (
 	"github.com/sturdyrt/sturdy/caps"
 )
 
-// plain are the types that need nothing else, by their class and by what Ordinals call them.
-func plain(class string) (op, bool) {
-	at := slices.Index([]string{
+// plainClasses are the types that need nothing else, by their class and by what Ordinals call them.
+func plainClasses() []string {
+	return []string{
 		opVoid: "done", opBool: "bool", opInt8: "int8", opInt16: "int16", opInt32: "int32", opInt64: "int64",
 		opUint8: "uint8", opUint16: "uint16", opUint32: "uint32", opUint64: "uint64", opFloat32: "float32", opFloat64: "float64",
 		opText: "string", opData: "bytes", opTime: "time", opValue: "value", opRef: "ref",
-	}, class)
+	}
+}
+
+func plain(class string) (op, bool) {
+	at := slices.Index(plainClasses(), class)
 	return op(max(at, 0)), at >= 0 && class != ""
 }
 
