@@ -39,9 +39,14 @@ func (c *deadCmd) settle(ctx context.Context, a *app, w look.World) error {
 		fmt.Fprintf(a.out, "letter %s is sent again, as a new one\n", text.Line(c.Resend))
 		return nil
 	}
-	if err := w.Activity().Discard(ctx, c.Discard); err != nil {
+	return discard(ctx, a, w, c.Discard, "forgotten")
+}
+
+// discard forgets a letter, and says what it is now.
+func discard(ctx context.Context, a *app, w look.World, id, now string) error {
+	if err := w.Activity().Discard(ctx, id); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "letter %s is forgotten\n", text.Line(c.Discard))
+	fmt.Fprintf(a.out, "letter %s is %s\n", text.Line(id), now)
 	return nil
 }

@@ -187,7 +187,7 @@ func (c *eachCmd) visit(ctx context.Context, a *app, t target, name, src string)
 	}
 	var out bytes.Buffer
 	s := console.New(console.Options{
-		Runtime: p.rt, Operator: p.operator, Root: p.it, Away: p.away, Connected: p.node != nil, Peers: c.Peer,
+		Runtime: p.rt, Operator: p.operator, Root: p.it, Away: p.away, Connected: p.node != nil, Node: p.node, Peers: c.Peer,
 		Out: &out, Writable: c.Write, Steps: c.Steps, Silent: true, Writing: a.name + " each -w",
 	})
 	if e.err = s.Run(ctx, name, src); e.err == nil {

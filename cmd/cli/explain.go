@@ -49,7 +49,7 @@ func hint(err error, command string) string {
 	case errors.As(err, &none):
 		return "A world is the directory that a program gave to sturdy.Open; this command makes none."
 	case errors.Is(err, objstore.ErrInUse):
-		return "A world is open in one process at a time: end that one, then try again. If it listens, repl, ls, ps, mail, dead, timers, mount, save and each attach to it. Nothing was changed."
+		return "A world is open in one process at a time: end that one, then try again. If it listens, repl, ls, hosts, ps, mail, dead, timers, mount, save, schema and each attach to it. Nothing was changed."
 	case errors.Is(err, objstore.ErrNewerFormat):
 		return "Use the version of this command that belongs to the program that made the world."
 	case errors.Is(err, objstore.ErrDamaged):

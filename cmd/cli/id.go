@@ -15,19 +15,30 @@ import (
 	"github.com/sturdyrt/sturdy/rpc"
 )
 
-type idCmd struct{ world }
+type idCmd struct {
+	world
+	Certificate bool `help:"Print what the host shows in TLS, as PEM, for programs in other languages that trust this and no authorities."`
+}
 
 // Help is what id --help says below the usage.
 func (idCmd) Help() string {
-	return `The name is 32 characters, a hash of the host's public key. It stands in the sturdy refs of the world, and others name the host by it: --peer HOST=ADDR. It is no secret.`
+	return `The name is 32 characters, a hash of the host's public key. It stands in the sturdy refs of the world, and others name the host by it: --peer HOST=ADDR. It is no secret, and neither is the certificate.
+
+A program in another language that comes over the network, as to serve --listen, checks that it has come to the right host: by the certificate, sturdy id --certificate DIR > host.pem, in which the name is "sturdy"; or by the name, which is a hash of the key in it.`
 }
 
 func (c *idCmd) run(_ context.Context, a *app) error {
-	host, err := c.host()
+	key, err := c.key()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(a.out, host)
+	said := []byte(rpc.HostOf(key.Public().(ed25519.PublicKey)) + "\n")
+	if c.Certificate {
+		if said, err = rpc.CertificateOf(key); err != nil {
+			return err
+		}
+	}
+	_, err = a.out.Write(said)
 	return err
 }
 
@@ -35,20 +46,29 @@ func (c *idCmd) run(_ context.Context, a *app) error {
 // the host's key, a file that is written once. Asking who has the world open would be another
 // way to learn it, and one that not every program answers.
 func (w world) host() (string, error) {
+	key, err := w.key()
+	if err != nil {
+		return "", err
+	}
+	return rpc.HostOf(key.Public().(ed25519.PublicKey)), nil
+}
+
+// key is the key of the host.
+func (w world) key() (ed25519.PrivateKey, error) {
 	content, err := os.ReadFile(filepath.Join(w.Dir, "key"))
 	if err != nil {
-		return "", w.noKey(err)
+		return nil, w.noKey(err)
 	}
 	block, _ := pem.Decode(content)
 	if block == nil {
-		return "", w.badKey()
+		return nil, w.badKey()
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	private, ok := key.(ed25519.PrivateKey)
 	if err != nil || !ok {
-		return "", w.badKey() // and nothing of what stands there
+		return nil, w.badKey() // and nothing of what stands there
 	}
-	return rpc.HostOf(private.Public().(ed25519.PublicKey)), nil
+	return private, nil
 }
 
 func (w world) badKey() error {

@@ -43,7 +43,8 @@ type app struct {
 type grammar struct {
 	Repl    replCmd    `cmd:"" help:"Talk to the objects of a world, or run a script over them."`
 	Serve   serveCmd   `cmd:"" help:"Open a world and let others reach its objects, until interrupted."`
-	ID      idCmd      `cmd:"" name:"id" help:"Print the name of a world's host, by which others reach it."`
+	ID      idCmd      `cmd:"" name:"id" help:"Print the name of a world's host, by which others reach it, or its certificate."`
+	Hosts   hostsCmd   `cmd:"" help:"List the other hosts that a world has met, and what waits for them."`
 	Ls      lsCmd      `cmd:"" help:"List a directory or a collection of a world, or show an object."`
 	Mount   mountCmd   `cmd:"" help:"Let what another host has given stand under a name of a world."`
 	Unmount unmountCmd `cmd:"" help:"Take away a name under which something of another host stands."`
@@ -51,7 +52,7 @@ type grammar struct {
 	Each    eachCmd    `cmd:"" help:"Run a script over many worlds and hosts at once, and list what it came to in each."`
 	Who     whoCmd     `cmd:"" help:"List who holds an object, and through which grant."`
 	Grants  grantsCmd  `cmd:"" help:"List the grants of a world, or draw them as a tree."`
-	Mail    mailCmd    `cmd:"" help:"List the messages of a world that wait to be delivered."`
+	Mail    mailCmd    `cmd:"" help:"List the messages of a world that wait to be delivered, or end the waiting for a host that is gone."`
 	Timers  timersCmd  `cmd:"" help:"List the messages of a world that wait for their time."`
 	Dead    deadCmd    `cmd:"" help:"List the messages that could not be delivered; send one again, or forget it."`
 	Ps      psCmd      `cmd:"" help:"List the threads of a world that have not ended, and why some do not go on."`

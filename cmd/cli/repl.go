@@ -37,6 +37,8 @@ If a program has the world open, and listens, as serve does, repl attaches to it
 
 mount("sturdy://…", "peers/b") lets what another host gives stand under a path here, to be walked as if it were here: root.peers.b.accounts. each(hosts, f) calls f for many at once; the command each does so for many worlds.
 
+With a session that reaches others, foreign("unix:calc.sock", schema="calc.bin", interface="Calculator") is what a Cap'n Proto server gives to whoever comes; hosts() lists the hosts that this one has met.
+
 Instead of DIR a sturdy ref can be given: what it stands for is it. Other users of the machine can see the arguments of a command; they do not see what is typed at a prompt: restore("sturdy://…").
 
 A script stops at its first error, and the exit code is 1. In a script the value of an expression that stands alone is printed, as at the prompt.`
@@ -53,7 +55,7 @@ func (c *replCmd) run(ctx context.Context, a *app) (err error) {
 	}
 	defer closing(p, &err)
 	s := console.New(console.Options{
-		Runtime: p.rt, Operator: p.operator, It: p.it, Away: p.away, Connected: p.node != nil, Peers: c.Peer,
+		Runtime: p.rt, Operator: p.operator, It: p.it, Away: p.away, Connected: p.node != nil, Node: p.node, Peers: c.Peer,
 		Out: a.out, Writable: c.Write, Steps: c.Steps,
 		Writing: fmt.Sprintf("%s repl -w %s", a.name, c.shown()),
 		Timing:  script == nil, Screen: script == nil && a.isSeen(), Width: columns(a.in),

@@ -93,14 +93,24 @@ func (w world) see(ctx context.Context, a *app, kinds []sturdy.Kind, do func(con
 // change opens the world to change something in it, with access to other hosts, or attaches to who
 // has it open. It knows no kinds, so that nobody's method runs: what a program does with its
 // messages it does itself.
-func (w world) change(ctx context.Context, a *app, others peers, do func(context.Context, *place) error) (err error) {
+func (w world) change(ctx context.Context, a *app, others peers, do func(context.Context, *place) error) error {
+	return w.changeWith(ctx, a, others, func(rt *sturdy.Runtime) *place { return a.connect(rt, others, w.Dir) }, do)
+}
+
+// changeAlone is change without access to other hosts, if nobody has the world open: nothing is
+// sent to them meanwhile.
+func (w world) changeAlone(ctx context.Context, a *app, do func(context.Context, *place) error) error {
+	return w.changeWith(ctx, a, nil, func(rt *sturdy.Runtime) *place { return &place{rt: rt} }, do)
+}
+
+func (w world) changeWith(ctx context.Context, a *app, others peers, in func(*sturdy.Runtime) *place, do func(context.Context, *place) error) (err error) {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	var p *place
 	rt, err := w.open(a, nil, true)
 	switch {
 	case err == nil:
-		p = a.connect(rt, others, w.Dir)
+		p = in(rt)
 	case errors.Is(err, objstore.ErrInUse):
 		p, err = w.attach(ctx, a, others, err)
 	}

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		"copyworld":  copyWorld,
 		"inuse":      inUse,
 		"serving":    serving,
+		"sendfar":    sendFar,
 	})
 }
 

@@ -76,7 +76,7 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 	switch reads := m.info.Needs&^caps.Read == 0; {
 	case reads || !m.kind.Known:
 		err = call()
-	case m.info.Needs&caps.Run != 0:
+	case m.info.Needs&caps.Run != 0 || m.info.Outside && m.foreign():
 		err = s.acting(m.Name(), call)
 	default:
 		err = s.writing(m.Name(), call)
@@ -85,6 +85,13 @@ func (m *methodValue) CallInternal(_ *starlark.Thread, args starlark.Tuple, kwar
 		return nil, err
 	}
 	return s.fromValue(res, m.info.Result), nil
+}
+
+// foreign reports whether the method is one of a foreign program's, whose call is no turn of
+// anybody.
+func (m *methodValue) foreign() bool {
+	_, is := m.r.s.ofForeign(m.r.ref)
+	return is
 }
 
 // deliver calls a method through the descriptor of its form, with Values for types.

@@ -37,6 +37,8 @@ type Options struct {
 	// Connected: Runtime reaches other hosts, those of Peers at the address there.
 	Connected bool
 	Peers     map[string]string
+	// Node is what it reaches them with, and foreign programs; nil: it reaches none.
+	Node *rpc.Node
 
 	Out      io.Writer
 	Writable bool   // writes are let through to the world
@@ -261,6 +263,9 @@ func (s *Session) timed(turn func() error) error {
 // describe describes the object of ref, as the running turn sees it. Which kinds are known here
 // does not matter for an object elsewhere: its host calls it.
 func (s *Session) describe(ref caps.Ref) (sturdy.ObjectInfo, error) {
+	if info, ok := s.ofForeign(ref); ok {
+		return info, nil
+	}
 	info, err := s.asking("describe", ref, func(ctx context.Context) (sturdy.ObjectInfo, error) { return s.Runtime.Describe(ctx, ref) })
 	if err == nil && elsewhere(info) {
 		info.Kind.Known = true

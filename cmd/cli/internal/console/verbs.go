@@ -44,7 +44,7 @@ func (s *Session) allVerbs() []verb {
 		{"sync", "", "wait until everything committed is on disk", s.sync},
 		{"check", "", "verify everything that is on disk", s.check},
 		{"evict", "", "drop from memory every state that can be loaded again", s.evict},
-	}, s.grantVerbs(), s.mailVerbs(), s.threadVerbs())
+	}, s.grantVerbs(), s.mailVerbs(), s.hostVerbs(), s.threadVerbs())
 }
 
 func (s *Session) help(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -123,6 +123,8 @@ func (s *Session) helpAll() string {
 func (s *Session) helpObject(info sturdy.ObjectInfo) string {
 	what := fmt.Sprintf("%s, version %d; this reference carries %s\n", info.Kind.Name, info.Kind.Version, info.Rights)
 	switch {
+	case isForeign(info):
+		what = fmt.Sprintf("%s of the foreign program at %s; this reference carries %s\n", info.Kind.Name, info.Host, info.Rights) + foreignMethods(info)
 	case info.Kind.Name == look.Directory:
 		what += `x.name and x["name"] are entries; put, drop and ls work on it; for name in x goes through it.` + "\n"
 	case look.IsCollection(info.Kind.Name):
@@ -200,6 +202,9 @@ func (s *Session) state(_ *starlark.Thread, b *starlark.Builtin, args starlark.T
 	x, info, err := s.described(b, args, kwargs)
 	if err != nil {
 		return nil, err
+	}
+	if isForeign(info) {
+		return nil, fmt.Errorf("state: %s is of a foreign program, which alone has its state", x)
 	}
 	if elsewhere(info) && info.Host != s.World.Host() {
 		return nil, s.notOverWire(b.Name())

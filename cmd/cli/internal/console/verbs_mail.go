@@ -22,7 +22,7 @@ func (s *Session) mailVerbs() []verb {
 		{"mail", "[x]", `the messages that wait to be delivered, to x or to anybody; mail("1c") is all of one`, s.mail},
 		{"dead", "[x]", `the messages that could not be delivered for good, to x or to anybody; dead("1c") is all of one`, s.dead},
 		{"resend", "id", "send a dead letter again", s.resend},
-		{"discard", "id", "forget a dead letter", s.discard},
+		{"discard", "id", "forget a dead letter; of a message that waits for another host, end the waiting: its promise breaks", s.discard},
 		{"timers", "", "the messages that wait for their time", s.timers},
 		{"settle", "", "wait until every message is delivered that can be", s.settle},
 		{"watch", `f[, every=][, times=]`, "call f and show what it returns, every 2 seconds, until Ctrl-C: watch(mail), watch(lambda: mail(x), every=5)", s.watch},
@@ -120,7 +120,7 @@ func timerRow(t sturdy.TimerInfo, now time.Time) *record {
 }
 
 func (s *Session) resend(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	id, err := oneLetter(b, args, kwargs)
+	id, err := oneLetter(b, args, kwargs, "a dead letter: a row of dead()")
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *Session) resend(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 }
 
 func (s *Session) discard(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	id, err := oneLetter(b, args, kwargs)
+	id, err := oneLetter(b, args, kwargs, "a letter: a row of dead() or mail()")
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +145,14 @@ func (s *Session) settle(_ *starlark.Thread, b *starlark.Builtin, args starlark.
 	})
 }
 
-// oneLetter is the argument of what takes one dead letter: a row of dead(), or its number.
-func oneLetter(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (id string, err error) {
+// oneLetter is the argument of what takes one letter, as wanted says: a row, or its number.
+func oneLetter(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple, wanted string) (id string, err error) {
 	var x starlark.Value
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "id", &x); err != nil {
 		return "", err
 	}
 	if id = numberOf(x); id == "" {
-		return "", fmt.Errorf("%s: it wants a dead letter: a row of dead(), or its number like %q; not the %s %s", b.Name(), "1c", x.Type(), repr(x, 40))
+		return "", fmt.Errorf("%s: it wants %s, or its number like %q; not the %s %s", b.Name(), wanted, "1c", x.Type(), repr(x, 40))
 	}
 	return id, nil
 }

@@ -23,7 +23,7 @@ import (
 func overWire() []string {
 	return []string{
 		"help", "ls", "describe", "same", "rows", "sum", "top", "try_", "each", "put", "drop", "allows", "restore",
-		"send", "watch", "thread", "steps", "pause", "resume", "cancel", "wait",
+		"hosts", "where", "foreign", "as_kind", "send", "watch", "thread", "steps", "pause", "resume", "cancel", "wait",
 	}
 }
 
@@ -32,7 +32,7 @@ func overWire() []string {
 // several calls.
 func operated() []string {
 	return []string{
-		"state", "obj", "save", "mount", "revoke", "mail", "dead", "resend", "discard", "timers", "ps", "lsof",
+		"state", "obj", "save", "mount", "revoke", "mail", "dead", "resend", "discard", "discard_host", "timers", "ps", "lsof",
 	}
 }
 
@@ -118,7 +118,7 @@ func (s *Session) asking(op string, ref caps.Ref, ask func(context.Context) (stu
 // glance is describe for one of many that a picture shows: hosts that are away do not keep it for
 // long, however many there are.
 func (s *Session) glance(ref caps.Ref) (info sturdy.ObjectInfo, err error) {
-	if s.inTurn || !s.Connected {
+	if _, foreign := s.ofForeign(ref); foreign || s.inTurn || !s.Connected {
 		return s.describe(ref)
 	}
 	info, err = s.patience.Ask(s.ctx, func(ctx context.Context) (sturdy.ObjectInfo, error) { return s.Runtime.Describe(ctx, ref) })

@@ -37,5 +37,12 @@ func NoAnswer(op string, ref caps.Ref, within time.Duration) error {
 // "6mgcfjxm/1c".
 func SturdyName(u caps.SturdyRef) string { return fmt.Sprintf("%s/%x", ShortHost(u.Host()), u.Grant()) }
 
-// ShortHost is as much of a host's name as people compare.
-func ShortHost(host string) string { return host[:min(len(host), 8)] }
+// ShortHost is as much of a host's name as people compare. What is no such name, as where a
+// foreign program is, stays whole.
+func ShortHost(host string) string {
+	const whole, short = 32, 8
+	if len(host) != whole {
+		return host
+	}
+	return host[:short]
+}
