@@ -106,6 +106,11 @@ func (n *Node) Send(ctx context.Context, host, at string, letters []byte) ([]byt
 // Restore implements sturdy.Wire.
 func (n *Node) Restore(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
 	at := slices.DeleteFunc(s.Addresses(), func(a string) bool { return strings.HasPrefix(a, unixScheme) }) // whoever wrote it has no say about sockets here
+	return n.restore(ctx, s, at)
+}
+
+// restore asks the host of s, which may be found at the addresses given.
+func (n *Node) restore(ctx context.Context, s caps.SturdyRef, at []string) (caps.Ref, error) {
 	r, found, err := n.call(ctx, s.Host(), at, request{op: opRestore, body: []byte(s.Reveal())})
 	if err != nil {
 		return caps.Ref{}, named(err, "restore", s.Host())

@@ -88,11 +88,17 @@ func (n *Node) serveForeign(conn net.Conn, owner bool, s *seat) {
 	}
 }
 
-// reaches reports whether strangers can have this host ask another one: if it does so anyway.
-func (n *Node) reaches(host string) bool {
+// forStrangers opens the sturdy ref of another host for a foreign program, if this host is
+// connected to that or knows by itself where it is: what a stranger writes is no reason to
+// connect to anywhere.
+func (n *Node) forStrangers(ctx context.Context, s caps.SturdyRef) (caps.Ref, error) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.links[host] != nil || n.o.Peers[host] != ""
+	knows := n.links[s.Host()] != nil || n.o.Peers[s.Host()] != ""
+	n.mu.Unlock()
+	if !knows {
+		return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s, which is not connected to it", s.Host(), n.rt.Host())}
+	}
+	return n.restore(ctx, s, nil)
 }
 
 // foreignServer is a Cap'n Proto server that this world talks to.

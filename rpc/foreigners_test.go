@@ -122,6 +122,42 @@ func TestWhoOffersToBeAHostProvesIt(t *testing.T) {
 	}
 }
 
+// TestAStrangerHasNoSayAboutWhereAHostConnectsTo has a foreign program bring the sturdy ref of
+// another host, with an address written into it.
+func TestAStrangerHasNoSayAboutWhereAHostConnectsTo(t *testing.T) {
+	a := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	s := a.save(caps.Terms{})
+	trap, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	trapped := make(chan bool, 1)
+	go func() {
+		_, err := trap.Accept()
+		trapped <- err == nil
+	}()
+	asks := func(of *host) (int64, error) {
+		conn, err := tls.Dial("tcp", of.node.Address(), &tls.Config{InsecureSkipVerify: true})
+		must(t, err)
+		return opened(conn, s.At(trap.Addr().String()).Reveal())
+	}
+	alone := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	if _, err := asks(alone); err == nil || !strings.Contains(err.Error(), "not connected") {
+		t.Error("a host that knows nothing of the other:", err)
+	}
+	lost := newHost(t, rpc.Options{Listen: "127.0.0.1:0", Peers: map[string]string{a.rt.Host(): freePort(t)}})
+	if _, err := asks(lost); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+		t.Error("a host whose peer is away:", err)
+	}
+	linked := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	linked.opens(s)
+	if n, err := asks(linked); n != 5 || err != nil {
+		t.Errorf("a host that is connected: %d, %v", n, err)
+	}
+	must(t, trap.Close())
+	if <-trapped {
+		t.Error("a host connected to where the stranger wanted")
+	}
+}
+
 func TestAServerOfOthersIsReachedByItsAddress(t *testing.T) {
 	h, server := newHost(t, rpc.Options{}), newHost(t, rpc.Options{})
 	at := rpc.SocketOf(server.dir)

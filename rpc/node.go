@@ -77,7 +77,7 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 		seats: map[*seat]bool{}, known: map[string]*sighting{}, watchers: map[*watcher]bool{},
 		foreign: foreign.New(rt, o.Foreign), servers: map[string]*foreignServer{},
 	}
-	n.foreign.Reaches = n.reaches
+	n.foreign.Elsewhere = n.forStrangers
 	n.o.Peers = maps.Clone(o.Peers)
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	if n.leave, err = rt.Connect(n); err != nil {

@@ -25,9 +25,9 @@ type Host struct {
 	lim   Limits
 	maker *caps.Maker // of Refs to capabilities of foreign programs
 	kinds book
-	// Reaches reports whether strangers may have sturdy refs of another host opened: whether
-	// this one is connected to it anyway. nil: of none. Set it before the first connection.
-	Reaches func(host string) bool
+	// Elsewhere opens sturdy refs of other hosts for strangers, who have no say about where this
+	// host connects to. nil: none is opened for them. Set it before the first connection.
+	Elsewhere func(ctx context.Context, s caps.SturdyRef) (caps.Ref, error)
 }
 
 // New returns the host of rt. Connections of it end before rt is closed.

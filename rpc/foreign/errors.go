@@ -83,7 +83,8 @@ func caught(op, object string, kind rpccp.Exception_Type, reason string) *caps.E
 }
 
 // codeOf finds the code at the beginning of a reason: one of ours, or one of an application,
-// which has a slash in it and no space. That nothing happened only this host can know.
+// which has a slash in it and no space. A peer's "not delivered" is about what it was asked, which
+// may have been to ask somebody else.
 func codeOf(reason string) (caps.Code, string, bool) {
 	code, text, _ := strings.Cut(reason, ": ")
 	switch c := caps.Code(code); c {
