@@ -114,7 +114,9 @@ func (n *Node) dial(ctx context.Context, address, host string) (*link, error) {
 		return nil, errors.Join(err, raw.Close())
 	}
 	g := guest{n, false, address}
-	l := n.keep(newLink(conn, peer, g.serve, n.o.Limits, n.log), address)
+	kept := make(chan struct{})
+	defer close(kept)
+	l := n.keep(newLink(conn, peer, onceKept(kept, g.serve), n.o.Limits, n.log), address)
 	if l == nil {
 		return nil, errClosed()
 	}

@@ -240,17 +240,32 @@ func (n *Node) welcome(raw net.Conn, hands shake, owner bool, s *seat) {
 		return
 	}
 	g := seatedGuest{guest{n, owner, ""}, s}
-	l := n.keep(newLink(conn, peer, g.answer, n.o.Limits, n.log), "")
+	kept := make(chan struct{})
+	l := n.keep(newLink(conn, peer, onceKept(kept, g.answer), n.o.Limits, n.log), "")
 	if l == nil {
 		return
 	}
 	n.seated(s, l)
+	close(kept)
 	<-l.done()
 	n.drop(l)
 }
 
-// keep makes a link one that can be called over, unless there is one to that host already; nil
-// if the Node is closed.
+// onceKept is serve from when kept is closed: what a guest asks may take a call back to it, over
+// this very link if there is no other.
+func onceKept(kept <-chan struct{}, serve handler) handler {
+	return func(ctx context.Context, l *link, q request) (response, error) {
+		select {
+		case <-kept:
+			return serve(ctx, l, q)
+		case <-ctx.Done():
+			return response{}, ctx.Err()
+		}
+	}
+}
+
+// keep makes a link the one that its host is called over: a host that connects anew has perhaps
+// lost the one before, which this side cannot see. nil if the Node is closed.
 func (n *Node) keep(l *link, at string) *link {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -265,9 +280,7 @@ func (n *Node) keep(l *link, at string) *link {
 	}
 	n.all[l] = at
 	n.running.Go(func() { n.rt.Reached(l.peer()) })
-	if was := n.links[l.peer()]; was == nil || was.err() != nil {
-		n.links[l.peer()] = l
-	}
+	n.links[l.peer()] = l
 	return l
 }
 

@@ -42,10 +42,10 @@ func TestAHostWithoutRoomIsNotAskedAllTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, ctx := correspond(t), context.Background()
 		defer p.close()
-		asked := 0
+		var asked atomic.Int64
 		p.connect(p.a, p.toB)
 		p.connect(p.b, func(ctx context.Context, x []byte) ([]byte, error) {
-			asked++
+			asked.Add(1)
 			<-time.After(time.Millisecond)
 			return p.toA(ctx, x)
 		})
@@ -60,10 +60,10 @@ func TestAHostWithoutRoomIsNotAskedAllTheTime(t *testing.T) {
 		}
 		charge(1)
 		next := diaryWrite.Send(ctx, p.ours, 2)
-		asked = 0
+		asked.Store(0)
 		time.Sleep(time.Minute)
-		if asked < 5 || asked > 40 {
-			t.Errorf("asked %d times in a minute", asked)
+		if n := asked.Load(); n < 5 || n > 40 {
+			t.Errorf("asked %d times in a minute", n)
 		}
 		charge(-1)
 		if n, err := next.Await(ctx); n != 2 || err != nil {
