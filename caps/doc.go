@@ -70,7 +70,8 @@
 // # Where it stands
 //
 // caps.go has all nouns; authority.go, ref.go, maker.go and error.go what they do; gate.go,
-// gates.go and gate_text.go grants; sturdyref.go and sturdytext.go texts; method.go the calls. The codec: plan.go and compile.go (types), refuse.go (what is wrong with them),
+// gates.go and gate_text.go grants; sturdyref.go and sturdytext.go texts; method.go the calls, send.go
+// and begin.go those that are not waited for. The codec: plan.go and compile.go (types), refuse.go (what is wrong with them),
 // own.go (copies), seal.go (bounds), encode.go and forms.go (writing), scan.go (what is
 // hostile), head.go, decode.go and structs.go (reading), fault.go (where it is wrong),
 // shape.go (types as data), value.go and text.go (values without types).

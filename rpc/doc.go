@@ -24,8 +24,12 @@
 // this machine: whoever wrote it has no say about those.
 //
 // A host also listens at the socket "sock" in its world's directory, which only the owner of
-// the directory can open. Whoever comes by there is handed the root, with every right, as the
-// owner of the directory could read all of it anyway.
+// the directory can open. Whoever comes by there is handed the root, with every right, and
+// operates the host, see Operator: the owner of the directory could read all of it anyway.
+//
+// Programs that speak Cap'n Proto come to the same doors: over TLS without a certificate, or at
+// the socket. They prove nothing, and what they may do follows from the sturdy refs that they
+// have; see package foreign. Foreign, As and AsKind of a Node are for servers of others.
 //
 // # How a call travels
 //
@@ -47,6 +51,10 @@
 // object, and nothing tells it when the longer one is empty, so that what it sends by both would
 // overtake itself. And the one in the middle would have no say any more: what it cuts off, by a
 // grant, by a membrane or by going, the shorter way would not know of.
+//
+// A call that is begun and not waited for, see Method.Begin of caps, can be called on before its
+// result is known: that leaves at once, names the request whose result it is for, and waits at
+// the other host, see begin.go. So a chain of calls costs one way there and back.
 //
 // A message that is sent goes the same way in batches, and stays here until its outcome is back:
 // see courier.go and peer.go of the runtime.

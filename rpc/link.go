@@ -213,7 +213,7 @@ func (l *link) doubt() {
 	case <-l.ask():
 	case <-l.broken:
 	case <-soon.C:
-		if time.Duration(l.heard.Load()) < since {
+		if time.Duration(l.heard.Load()) <= since {
 			l.end(fmt.Errorf("%s has made another link, and has been silent over this one for %v", l.host, doubted), "silent, and there is another link")
 		}
 	}

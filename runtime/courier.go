@@ -58,7 +58,7 @@ type courier struct {
 	resting bool          // nothing is tried now
 	hurried bool          // it is tried again soon, as there is something new
 	ping    bool          // an empty batch is due
-	looked  uint64        // the place up to which letters were looked at, see end.go
+	looked  uint64        // the place up to which letters were looked at, see abandon.go
 }
 
 // couriers are the couriers that have something to do.

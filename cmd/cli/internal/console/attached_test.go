@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -17,22 +16,8 @@ import (
 
 // attach begins a session that is attached to v, as the command repl is.
 func attach(t testing.TB, v *server, o Options) (*Session, *bytes.Buffer) {
-	rt, err := sturdy.Options{Log: slog.New(slog.DiscardHandler)}.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := rpc.Attach(rt, rpc.Options{Peers: map[string]string{v.rt.Host(): rpc.SocketOf(v.dir)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := rt.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	rt, node := guest(t, []*server{v})
+	var err error
 	var out bytes.Buffer
 	o.Runtime, o.Out, o.Connected, o.Away = rt, &out, true, "elsewhere: sturdy repl there"
 	if o.Operator, err = node.Operate(t.Context(), rpc.SocketOf(v.dir)); err != nil {

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,24 +13,9 @@ import (
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
-// reaching begins a session in a world in memory that reaches others. peers: where they are.
-func reaching(t testing.TB, o Options, peers map[string]string, kinds ...sturdy.Kind) (*Session, *bytes.Buffer) {
-	rt, err := sturdy.Options{Kinds: kinds, Log: slog.New(slog.DiscardHandler)}.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := rpc.Attach(rt, rpc.Options{Peers: peers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := rt.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+// reaching begins a session in a world in memory that reaches vs.
+func reaching(t testing.TB, o Options, vs []*server, kinds ...sturdy.Kind) (*Session, *bytes.Buffer) {
+	rt, node := guest(t, vs, kinds...)
 	var out bytes.Buffer
 	o.Runtime, o.Out, o.Connected, o.Node = rt, &out, true, node
 	return New(o), &out
@@ -141,7 +125,7 @@ func TestTheCompiledSchemaIsThatOfThisHost(t *testing.T) {
 // TestHostsAreListedAndGivenUp: one is connected, the other is gone, and a message waits for it.
 func TestHostsAreListedAndGivenUp(t *testing.T) {
 	a, b := serve(t), serve(t)
-	s, out := reaching(t, Options{Writable: true}, map[string]string{a.rt.Host(): rpc.SocketOf(a.dir), b.rt.Host(): rpc.SocketOf(b.dir)})
+	s, out := reaching(t, Options{Writable: true}, []*server{a, b})
 	for name, v := range map[string]*server{"a": a, "b": b} {
 		shelf, err := v.rt.Root().Get(t.Context(), "shelf")
 		if err != nil {

@@ -71,14 +71,18 @@ func (v *server) stop() {
 	}
 }
 
-// visit begins a session that is attached to v, or at what u stands for. It knows none of v's
-// kinds.
-func visit(t testing.TB, v *server, o Options, u ...caps.SturdyRef) (*Session, *bytes.Buffer) {
-	rt, err := sturdy.Options{Log: slog.New(slog.DiscardHandler)}.Open()
+// guest is a world in memory that knows kinds, and reaches the servers vs at their sockets.
+func guest(t testing.TB, vs []*server, kinds ...sturdy.Kind) (*sturdy.Runtime, *rpc.Node) {
+	t.Helper()
+	rt, err := sturdy.Options{Kinds: kinds, Log: slog.New(slog.DiscardHandler)}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := rpc.Attach(rt, rpc.Options{Peers: map[string]string{v.rt.Host(): rpc.SocketOf(v.dir)}})
+	peers := map[string]string{}
+	for _, v := range vs {
+		peers[v.rt.Host()] = rpc.SocketOf(v.dir)
+	}
+	node, err := rpc.Attach(rt, rpc.Options{Peers: peers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +94,14 @@ func visit(t testing.TB, v *server, o Options, u ...caps.SturdyRef) (*Session, *
 			t.Error(err)
 		}
 	})
+	return rt, node
+}
+
+// visit begins a session that is attached to v, or at what u stands for. It knows none of v's
+// kinds.
+func visit(t testing.TB, v *server, o Options, u ...caps.SturdyRef) (*Session, *bytes.Buffer) {
+	rt, node := guest(t, []*server{v})
+	var err error
 	var out bytes.Buffer
 	o.Runtime, o.Out, o.Connected, o.Away = rt, &out, true, "elsewhere: sturdy repl there"
 	if len(u) > 0 {
