@@ -166,15 +166,12 @@ func (r road) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bo
 
 // waiter waits for the answer to p, which is r's request.
 func (r road) waiter(ctx context.Context, method string, p *pending) func() (caps.Reply, error) {
-	r.n.mu.Lock()
-	at := r.n.all[r.l]
-	r.n.mu.Unlock()
 	return func() (caps.Reply, error) {
 		a, err := r.l.await(ctx, r.id, p)
 		if err != nil {
 			return caps.Reply{}, err
 		}
-		return r.n.told(method, r.host, at, a, nil)
+		return r.n.told(method, r.host, r.l.at, a, nil)
 	}
 }
 
@@ -262,10 +259,10 @@ func (k *kept) advance() {
 	if (k.known || k.line != nil) && !k.busy && len(k.waits) > 0 {
 		in, k.waits, k.busy = k.waits[0], k.waits[1:], true
 	}
-	k.l.mu.Unlock()
 	if in != nil {
-		go in.run()
+		k.l.hand(in)
 	}
+	k.l.mu.Unlock()
 }
 
 // next lets the next begin, as in has, or is over. The first time counts.

@@ -62,9 +62,7 @@ func (n *Node) call(ctx context.Context, host string, at []string, q request) (r
 		if l, err = n.reach(ctx, host, at); err != nil {
 			return r, "", err
 		}
-		n.mu.Lock()
-		found = n.all[l]
-		n.mu.Unlock()
+		found = l.at
 		r, err = l.call(ctx, q)
 		var u unsent
 		if !errors.As(err, &u) {

@@ -23,7 +23,7 @@ type dialing struct {
 // what Options.Peers says.
 func (n *Node) reach(ctx context.Context, host string, at []string) (*link, error) {
 	n.mu.Lock()
-	if l := n.links[host]; l != nil && l.err() == nil {
+	if l := n.links[host]; l != nil && !l.over() {
 		n.mu.Unlock()
 		return l, nil
 	}
@@ -146,8 +146,8 @@ func (n *Node) atSocket(ctx context.Context, address string) (*link, error) {
 	find := func(but *link) *link {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for l, at := range n.all {
-			if l == but || at != address || l.err() != nil {
+		for l := range n.all {
+			if l == but || l.at != address || l.over() {
 				continue
 			}
 			if but != nil { // somebody else was as fast

@@ -231,7 +231,7 @@ func (n *Node) counts(l *link) {
 		s = &sighting{HostInfo{Host: host}}
 		n.known[host] = s
 	}
-	s.info.Address = cmp.Or(n.all[l], s.info.Address)
+	s.info.Address = cmp.Or(l.at, s.info.Address)
 	if !s.info.Connected {
 		s.info.Connected, s.info.Since = true, time.Now()
 		n.tell(s)

@@ -27,6 +27,7 @@ type handler func(ctx context.Context, l *link, q request) (response, error)
 type link struct {
 	conn   net.Conn
 	host   string
+	at     string // where the host was found; empty: it came to us. Invariant: fixed before the Node knows the link
 	serve  handler
 	lim    Limits
 	log    *slog.Logger
@@ -103,6 +104,16 @@ func (l *link) peer() string { return l.host }
 // failed before that. Handlers that do not heed their contexts may still run.
 func (l *link) done() <-chan struct{} { return l.gone }
 
+// over reports whether the link ends.
+func (l *link) over() bool {
+	select {
+	case <-l.broken:
+		return true
+	default:
+		return false
+	}
+}
+
 // err is why the link ends; nil: it does not.
 func (l *link) err() error {
 	l.mu.Lock()
@@ -138,6 +149,7 @@ func (l *link) end(why error, reason string) {
 	l.keeper.Stop()
 	serving := l.load.serving
 	l.load.serving, l.load.kept = nil, nil
+	l.load.crew.quit()
 	// A write under way, by whomever, ends by the deadline.
 	last := time.Unix(1, 0)
 	if l.bye {

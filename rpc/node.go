@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -56,7 +57,7 @@ type Node struct {
 	dials  map[string]*dialing // under way, by host
 	owners int                 // connections that others have made at the socket
 	seats  map[*seat]bool      // those over the network
-	all    map[*link]string    // every link, and where the host was found; empty: it came to us
+	all    map[*link]bool      // every link
 	known  map[string]*sighting
 	// watchers are those who range over Events.
 	watchers map[*watcher]bool
@@ -73,7 +74,7 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 	o.Limits = o.Limits.withDefaults()
 	n := &Node{
 		rt: rt, id: identity{rt.Host(), signer}, o: o, log: rt.Log(),
-		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]string{},
+		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]bool{},
 		seats: map[*seat]bool{}, known: map[string]*sighting{}, watchers: map[*watcher]bool{},
 		foreign: foreign.New(rt, o.Foreign), servers: map[string]*foreignServer{},
 	}
@@ -254,13 +255,17 @@ func (n *Node) welcome(raw net.Conn, hands shake, owner bool, s *seat) {
 // onceKept is serve from when kept is closed: what a guest asks may take a call back to it, over
 // this very link if there is no other.
 func onceKept(kept <-chan struct{}, serve handler) handler {
+	var known atomic.Bool // asked first: all requests would share the lock of kept
 	return func(ctx context.Context, l *link, q request) (response, error) {
-		select {
-		case <-kept:
-			return serve(ctx, l, q)
-		case <-ctx.Done():
-			return response{}, ctx.Err()
+		if !known.Load() {
+			select {
+			case <-kept:
+				known.Store(true)
+			case <-ctx.Done():
+				return response{}, ctx.Err()
+			}
 		}
+		return serve(ctx, l, q)
 	}
 }
 
@@ -278,7 +283,7 @@ func (n *Node) keep(l *link, at string) *link {
 			n.running.Go(other.doubt)
 		}
 	}
-	n.all[l] = at
+	l.at, n.all[l] = at, true
 	n.running.Go(func() { n.rt.Reached(l.peer()) })
 	n.links[l.peer()] = l
 	return l

@@ -208,7 +208,7 @@ func (g seatedGuest) answer(ctx context.Context, l *link, q request) (response, 
 		g.s.sure.Store(true)
 		g.s.l = l // it may have asked before it was seated, which counts it then
 		g.n.knows(g.s)
-		if _, kept := g.n.all[l]; kept {
+		if g.n.all[l] {
 			g.n.counts(l)
 		}
 	}

@@ -18,6 +18,7 @@ type load struct {
 	running int                  // handlers, also of what was canceled
 	held    int                  // bytes of their requests
 	kept    map[uint64]*kept     // results that may be called
+	crew    crew
 }
 
 // incoming is a request that is served, and the context of its handler: one allocation
@@ -117,8 +118,8 @@ func (l *link) begin(f *frame, method string, size int) error {
 		in.q.of.advance()
 		return nil
 	}
+	l.hand(in)
 	l.mu.Unlock()
-	go in.run()
 	return nil
 }
 

@@ -253,8 +253,10 @@ func (c *courier) fill() (unsynced *group, empty bool) {
 // send has a batch brought.
 func (c *courier) send(b *load) {
 	rt, cs := c.rt, &c.rt.couriers
-	w, err := rt.wired("send", c.host)
-	if err == nil {
+	w, err := rt.wire.Load(), error(nil)
+	if w == nil {
+		err = notWired("send", c.host)
+	} else {
 		err = b.read(rt.vat)
 	}
 	var letters []byte
@@ -278,7 +280,7 @@ func (c *courier) send(b *load) {
 	c.under = append(c.under, b)
 	at := c.at
 	cs.running.Go(func() {
-		b.answer, b.err = w.Send(cs.ctx, c.host, at, letters)
+		b.answer, b.err = (*w).Send(cs.ctx, c.host, at, letters)
 		c.back <- b
 	})
 }

@@ -133,11 +133,11 @@ func (h *handle) describeRemote(ctx context.Context, via caps.Authority) (Object
 	if err := via.Gate.Alive(nil); err != nil {
 		return ObjectInfo{}, h.vat.told(ctx, "describe", outcome("describe", h, err))
 	}
-	w, err := h.vat.rt.wired("describe", r.String())
-	if err != nil {
-		return ObjectInfo{}, err
+	w := h.vat.rt.wire.Load()
+	if w == nil {
+		return ObjectInfo{}, notWired("describe", r.String())
 	}
-	info, err := w.Describe(ctx, r.Host, r.At, homeToken(r.Token, via))
+	info, err := (*w).Describe(ctx, r.Host, r.At, homeToken(r.Token, via))
 	if err == nil && (info.Host == "" || info.Host == h.vat.rt.Host() || !caps.Printable(info.Host)) {
 		info.Host = r.Host // and not a third one's, which that one has it from
 	}

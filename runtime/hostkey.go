@@ -12,9 +12,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -93,12 +95,15 @@ func readKey(text []byte) (*hostKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, refs) }}
 	public := private.Public().(ed25519.PublicKey)
 	sum := sha256.Sum256(public)
 	return &hostKey{
 		host: strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:tagBytes])),
 		mac: func(of []byte) []byte {
-			m := hmac.New(sha256.New, refs)
+			m := macs.Get().(hash.Hash)
+			defer macs.Put(m)
+			m.Reset()
 			m.Write(of)
 			return m.Sum(nil)
 		},

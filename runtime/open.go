@@ -133,7 +133,7 @@ func (rt *Runtime) start(o Options) error {
 	if err := v.checkActivity(); err != nil {
 		return err
 	}
-	rt.worldID, rt.incarnation = info.World, info.Incarnation
+	rt.worldID, rt.incarnation, rt.proven = info.World, info.Incarnation, newProven()
 	if err := errors.Join(rt.openGates(), rt.openKey(o.Random, o.ReadOnly)); err != nil {
 		return err
 	}

@@ -191,15 +191,15 @@ func (h *handle) callRemote(ctx context.Context, via caps.Authority, m caps.Mess
 	if t, _ := turnOf(ctx); t != nil {
 		return none, &caps.Error{Op: m.Method, Object: r.String(), Code: caps.ErrWouldBlock, Text: "a turn cannot wait for another host; call it outside of the turn"}
 	}
-	w, err := rt.wired(m.Method, r.String())
-	if err != nil {
-		return none, err
+	w := rt.wire.Load()
+	if w == nil {
+		return none, notWired(m.Method, r.String())
 	}
 	if via.Narrows() {
 		m.Slots = narrowed(m.Slots, via.Inward())
 	}
 	via.Rights &= mayOf(ctx, rt).of(h)
-	reply, err := w.Deliver(ctx, r.Host, r.At, homeToken(r.Token, via), m)
+	reply, err := (*w).Deliver(ctx, r.Host, r.At, homeToken(r.Token, via), m)
 	if revoked := via.Gate.Alive(nil); revoked != nil { // here, while it was under way
 		return none, h.vat.told(ctx, m.Method, outcome(m.Method, h, whileItRan(revoked)))
 	}

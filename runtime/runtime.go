@@ -51,6 +51,7 @@ type Runtime struct {
 	gates       *caps.Gates
 	uses        uses
 	key         *hostKey // nil in a world that is only read and has none
+	proven      *proven
 	worldID     string
 	incarnation uint64 // of this opening
 	texts       texts

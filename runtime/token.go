@@ -2,10 +2,7 @@ package sturdy
 
 import (
 	"context"
-	"crypto/hmac"
 	"encoding/binary"
-	"fmt"
-	"strings"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -128,11 +125,8 @@ func (rt *Runtime) ImportOwn(text []byte, host string) (none caps.Ref, err error
 	if len(text) < 2 || text[0] != tokenHome || rt.key == nil {
 		return none, badToken()
 	}
-	t, err := parseToken(text[2:])
-	if err != nil {
-		return none, err
-	}
-	if !rt.lineages.Load().honours(t.lineage) || !hmac.Equal(t.tag, rt.key.tag(rt.worldID, host, &t)) {
+	t, ok := rt.proves(text[2:], host)
+	if !ok {
 		return none, badToken()
 	}
 	a := authorityOf(t.rights)
@@ -151,7 +145,7 @@ func badToken() error {
 
 // homeToken is the token of what goes back to the host that made it, of which a is left.
 func homeToken(made []byte, a caps.Authority) []byte {
-	return append([]byte{tokenHome, storedRights(a)}, made...)
+	return append(append(make([]byte, 0, 2+len(made)), tokenHome, storedRights(a)), made...)
 }
 
 // authorityOf is what stored rights say. Those of a stranger can say what no Ref may carry.
@@ -200,9 +194,11 @@ func parseToken(text []byte) (t token, err error) {
 // tag proves that this host has made t for host. It cannot be the secret of a sturdy ref: those
 // are over fewer bytes.
 func (k *hostKey) tag(world, host string, t *token) []byte {
-	var of strings.Builder
-	fmt.Fprintf(&of, "export\x00%s%-64s", world, host)
-	b := []byte(of.String())
+	b := make([]byte, 0, 256)
+	b = append(append(append(b, "export\x00"...), world...), host...)
+	for range 64 - len(host) {
+		b = append(b, ' ')
+	}
 	for _, n := range []uint64{t.object, t.lineage} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}

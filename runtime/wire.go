@@ -37,12 +37,9 @@ func (rt *Runtime) Connect(w Wire) (disconnect func(), err error) {
 	return func() { rt.wire.CompareAndSwap(&w, nil) }, nil
 }
 
-// wired is the world's Wire.
-func (rt *Runtime) wired(op string, object string) (Wire, error) {
-	if w := rt.wire.Load(); w != nil {
-		return *w, nil
-	}
-	return nil, &caps.Error{Op: op, Object: object, Code: caps.ErrNotDelivered, Text: "it is on another host, and this world is not connected to any; see rpc.Attach"}
+// notWired is the error where there is no Wire.
+func notWired(op, object string) error {
+	return &caps.Error{Op: op, Object: object, Code: caps.ErrNotDelivered, Text: "it is on another host, and this world is not connected to any; see rpc.Attach"}
 }
 
 // Signer proves that this is the host that Host names: it signs with the host's Ed25519 key.
