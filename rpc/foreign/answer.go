@@ -29,8 +29,9 @@ type answer struct {
 	waits  int    // for promises among the target and the slots
 	lane   *lane  // where it is queued; nil: nowhere
 	order  order
-	acts   bool // it needs x
-	passed bool // nothing waits for it any more
+	acts   bool         // it needs x
+	passed bool         // nothing waits for it any more
+	say    func() error // it is no call, but something to be said when the calls before it have begun
 
 	begun    bool // it runs, or has
 	done     bool
@@ -521,6 +522,9 @@ func (a *answer) perform(begun func()) outcome {
 			args.CapTable().Add(clientOf(s.cap))
 		}
 	}
+	if t, ok := a.relays(); ok {
+		return a.relay(t, begun)
+	}
 	m, v, err := a.do(begun)
 	if err != nil {
 		return outcome{err: err}
@@ -547,7 +551,7 @@ func (a *answer) write(m *method, v caps.Value) (o outcome, err error) {
 	if err := o.payload.SetContent(s.ToPtr()); err != nil {
 		return o, err
 	}
-	w := writer{limit: a.c.lim.MessageBytes, refs: a.c.clientFor}
+	w := writer{limit: a.c.lim.MessageBytes, refs: a.c.h.clientFor}
 	if err := w.record(s, m.results, v); err != nil {
 		return o, err
 	}

@@ -69,6 +69,7 @@ type conn struct {
 	kindOf    map[caps.Ref]*iface
 	running   int    // calls that have come and not ended
 	held      int    // bytes of those, and of results that are kept
+	echoes    int    // disembargoes that wait for calls to be sent
 	records   int    // grants that were made
 	asked     uint32 // the number of the next question, unless it is taken
 }
@@ -332,8 +333,8 @@ func (c *conn) resolved(m rpccp.Message) error {
 	return c.release(id, 1)
 }
 
-// disembargoed echoes: calls of what the peer was promised, and that turned out to be its own,
-// are not passed on but refused, so nothing is on its way.
+// disembargoed echoes, when the calls of what the peer was promised, and that turned out to be
+// its own, have been sent back to it.
 func (c *conn) disembargoed(m rpccp.Message) error {
 	d, err := m.Disembargo()
 	if err != nil {
@@ -368,19 +369,30 @@ func (c *conn) disembargoed(m rpccp.Message) error {
 	if !ok {
 		return offend("a disembargo of what is not its own")
 	}
+	if c.echoes >= c.lim.Calls {
+		return offend("%d disembargoes wait for calls; see Limits.Calls", c.echoes)
+	}
+	c.echoes++
 	id := d.Context().SenderLoopback()
-	return c.tell(func(out rpccp.Message) error {
-		echo, err := out.NewDisembargo()
-		if err != nil {
-			return err
-		}
-		echo.Context().SetReceiverLoopback(id)
-		target, err := echo.NewTarget()
-		if err == nil {
-			target.SetImportedCap(p.id)
-		}
-		return err
+	c.behind(to.ref, func() error {
+		c.echoes--
+		return c.tell(func(out rpccp.Message) error { return echo(out, id, p.id) })
 	})
+	return nil
+}
+
+// echo is what a disembargo is answered with.
+func echo(out rpccp.Message, id, to uint32) error {
+	d, err := out.NewDisembargo()
+	if err != nil {
+		return err
+	}
+	d.Context().SetReceiverLoopback(id)
+	target, err := d.NewTarget()
+	if err == nil {
+		target.SetImportedCap(to)
+	}
+	return err
 }
 
 // notUnderstood is what the peer says of a message of ours.

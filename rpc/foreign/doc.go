@@ -38,6 +38,13 @@
 // kind of this world that has such a method, if there is just one. The peer is told that a
 // capability is not used any more when the garbage collector has found that.
 //
+// A Ref that has all of such a capability can go on to another program, as an argument or a result,
+// also if nobody here knows its interface. What that program calls on it is passed on as it is,
+// with capabilities of all three sides in it, and so are the answers and exceptions (relay.go); it counts
+// for both programs as calls of this host do. Only the methods of Ref in sturdy.capnp, which
+// whatever comes from this host has, are answered here. A Ref that was narrowed goes on only after
+// As or AsKind, as otherwise nobody can tell what it allows.
+//
 // The interface of a foreign program has no rights of ours. A method of a kind needs what it
 // needs there; one of a schema of others needs w.
 //

@@ -22,8 +22,25 @@ const (
 	maxCode   = 256
 )
 
+// raised is an exception of a program that passes through here to another: as it was, for those
+// two may have their own ways to say things.
+type raised struct {
+	means  *caps.Error
+	kind   rpccp.Exception_Type
+	reason string
+}
+
+// Error is what it means here.
+func (r *raised) Error() string { return r.means.Error() }
+
+// Unwrap is what it means here.
+func (r *raised) Unwrap() error { return r.means }
+
 // thrown is err as an exception: its type, and the reason, which begins with the code.
 func thrown(err error) (rpccp.Exception_Type, string) {
+	if r, ok := err.(*raised); ok {
+		return r.kind, r.reason
+	}
 	code, text := caps.ErrFailed, err.Error()
 	var e *caps.Error
 	if errors.As(err, &e) && e.Code != "" {

@@ -229,12 +229,15 @@ func (v *villain) granted(id uint32) uint32 {
 	return table.At(0).SenderHosted()
 }
 
-// desk is the number of the desk, by questions 900 and up.
-func (v *villain) desk() uint32 {
+// desk is the number of the desk.
+func (v *villain) desk() uint32 { return v.restored(v.w.desk) }
+
+// restored is the number of what r leads to, by questions 900 and up.
+func (v *villain) restored(r caps.Ref) uint32 {
 	v.t.Helper()
 	v.bootstrap(900)
 	host := v.granted(900)
-	s, _, err := v.w.rt.Save(context.Background(), v.w.desk, caps.Terms{})
+	s, _, err := v.w.rt.Save(context.Background(), r, caps.Terms{})
 	must(v.t, err)
 	v.call(901, host, "Host.restore", struct1(v.t, "sturdyRef", s.Reveal()))
 	d := v.granted(901)

@@ -222,24 +222,28 @@ type numbered struct {
 	iface uint64
 }
 
-// callOut calls t, and returns when the program has answered.
-func (c *conn) callOut(ctx context.Context, t *typed, how *numbered, arg caps.Value) (v caps.Value, err error) {
-	m, err := newMessage()
-	if err != nil {
-		return v, err
+// newCall is a call of a method of t, whose parameters are written to payload.
+func (t *typed) newCall(iface uint64, method uint16) (m rpccp.Message, call rpccp.Call, payload rpccp.Payload, err error) {
+	if m, err = newMessage(); err != nil {
+		return m, call, payload, err
 	}
-	call, err := m.NewCall()
-	if err != nil {
-		return v, err
+	if call, err = m.NewCall(); err != nil {
+		return m, call, payload, err
 	}
-	call.SetInterfaceId(how.iface)
-	call.SetMethodId(how.ordinal)
+	call.SetInterfaceId(iface)
+	call.SetMethodId(method)
 	target, err := call.NewTarget()
 	if err != nil {
-		return v, err
+		return m, call, payload, err
 	}
 	target.SetImportedCap(t.id)
-	payload, err := call.NewParams()
+	payload, err = call.NewParams()
+	return m, call, payload, err
+}
+
+// callOut calls t, and returns when the program has answered.
+func (c *conn) callOut(ctx context.Context, t *typed, how *numbered, arg caps.Value) (v caps.Value, err error) {
+	m, call, payload, err := t.newCall(how.iface, how.ordinal)
 	if err != nil {
 		return v, err
 	}
@@ -250,7 +254,7 @@ func (c *conn) callOut(ctx context.Context, t *typed, how *numbered, arg caps.Va
 	if err != nil {
 		return v, err
 	}
-	w := writer{limit: c.lim.MessageBytes, refs: c.clientFor}
+	w := writer{limit: c.lim.MessageBytes, refs: c.h.clientFor}
 	if err := w.record(s, how.params, arg); err != nil {
 		return v, err
 	}

@@ -54,6 +54,14 @@ func (c *conn) queue(a *answer) {
 	c.advance(l)
 }
 
+// behind has say called when the calls of an object that have come by now have begun.
+func (c *conn) behind(ref caps.Ref, say func() error) {
+	l := c.laneOf(ref)
+	c.seq++
+	l.waiting = append(l.waiting, &answer{c: c, seq: c.seq, order: afterBegun, say: say})
+	c.advance(l)
+}
+
 // laneOf finds the lane of an object, also by another Ref to it.
 func (c *conn) laneOf(ref caps.Ref) *lane {
 	if l := c.lanes[ref]; l != nil {
@@ -90,6 +98,12 @@ func (c *conn) advance(l *lane) {
 		l.waiting[0] = nil
 		l.waiting = l.waiting[1:]
 		if a.done {
+			continue
+		}
+		if a.say != nil {
+			if err := a.say(); err != nil { // the connection is over, or is now
+				c.calls.Go(func() { c.end(err) })
+			}
 			continue
 		}
 		l.running++

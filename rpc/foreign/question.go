@@ -24,6 +24,7 @@ type reply struct {
 	content capnp.Ptr
 	table   *capnp.CapTable
 	err     error
+	raised  *raised // the exception that err is made of; nil: it was none
 }
 
 func (q *question) end(r reply) {
@@ -178,7 +179,8 @@ func (c *conn) readReturn(ret rpccp.Return) (r reply, keep bool, err error) {
 		if err != nil {
 			return r, false, malformed("return", err)
 		}
-		r.err = caught("", "", e.Type(), reason)
+		r.raised = &raised{caught("", "", e.Type(), reason), e.Type(), clean(reason, maxReason)}
+		r.err = r.raised.means
 	default:
 		r.err = &caps.Error{Code: caps.ErrMaybeExecuted, Text: fmt.Sprintf("the program answered in a way that this host does not know: %v", ret.Which())}
 	}

@@ -125,6 +125,7 @@ func deskKinds() []sturdy.Kind {
 			sturdy.Outside(deskAsk, askDesk), sturdy.Outside(deskWait, waitDesk)),
 		drawerKind,
 		sturdy.Define("test.example/bell", sturdy.Method(bellRing, (*bell).ring)),
+		exchangeKind(),
 	}
 }
 
@@ -136,6 +137,8 @@ type world struct {
 	rt   *sturdy.Runtime
 	h    *Host
 	desk caps.Ref
+	// exchange is where programs leave capabilities for each other.
+	exchange caps.Ref
 }
 
 func newWorld(t testing.TB, lim Limits) *world {
@@ -150,7 +153,11 @@ func newWorld(t testing.TB, lim Limits) *world {
 	})
 	d, err := rt.Root().Ensure(t.Context(), "desk", func(t *sturdy.WriteTurn) caps.Ref { return kinds[0].(*sturdy.KindOf[desk]).New(t, desk{}) })
 	must(t, err)
-	return &world{t, rt, New(rt, lim), d}
+	ex, err := rt.Root().Ensure(t.Context(), "exchange", func(t *sturdy.WriteTurn) caps.Ref {
+		return kinds[len(kinds)-1].(*sturdy.KindOf[exchange]).New(t, exchange{})
+	})
+	must(t, err)
+	return &world{t, rt, New(rt, lim), d, ex}
 }
 
 func must(t testing.TB, err error) {
@@ -367,9 +374,12 @@ func (p *program) call(to capnp.Client, what string, arg any) *pending {
 }
 
 // desk is the desk, by a sturdy ref.
-func (p *program) desk() capnp.Client {
+func (p *program) desk() capnp.Client { return p.restored(p.w.desk) }
+
+// restored is what r leads to, by a sturdy ref.
+func (p *program) restored(r caps.Ref) capnp.Client {
 	p.t.Helper()
-	s, _, err := p.w.rt.Save(context.Background(), p.w.desk, caps.Terms{})
+	s, _, err := p.w.rt.Save(context.Background(), r, caps.Terms{})
 	must(p.t, err)
 	return p.client(p.call(p.host, "Host.restore", struct1(p.t, "sturdyRef", s.Reveal())).get("ref"))
 }

@@ -46,11 +46,25 @@ func clientOf(x capability) capnp.Client {
 }
 
 // clientFor is clientOf for a writer.
-func (c *conn) clientFor(r caps.Ref) (capnp.Client, error) {
-	if t, ok := c.h.target(r); ok && (t.c != c || !c.h.whole(r)) && t.iface == nil {
-		return capnp.Client{}, badArgument("%v is of another program, or attenuated, and it is not known what interface it has; name it with As before it is passed on", r)
+func (h *Host) clientFor(r caps.Ref) (capnp.Client, error) {
+	x := capability{ref: r}
+	if err := h.passable(x); err != nil {
+		return capnp.Client{}, err
 	}
-	return clientOf(capability{ref: r}), nil
+	return clientOf(x), nil
+}
+
+// passable is why x cannot be given to a program. A Ref to a capability of another is passed on
+// as it is, and so are its calls; but what a narrowed one allows can only be told if it is
+// known what its methods are.
+func (h *Host) passable(x capability) error {
+	if x.host {
+		return badArgument("the host is not an object and cannot be passed to one")
+	}
+	if t, ok := h.target(x.ref); ok && t.iface == nil && !h.whole(x.ref) {
+		return badArgument("%v is not all of that, and it is not known what interface it has; name it with As before it is passed on", x.ref)
+	}
+	return nil
 }
 
 // capabilityOf is what a client in a message is, of those that clientOf made.
