@@ -65,7 +65,7 @@ func createSegment(files FS, n uint64, size int64) (*segment, error) {
 
 // fillZeros writes zeros; a hole would still have to be filled by the frame's own sync.
 func fillZeros(f File, from, to int64) error {
-	zeros := make([]byte, min(syncUnit, to-from))
+	zeros := make([]byte, min(syncUnit/4, to-from))
 	for at := from; at < to; {
 		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-at)], at)
 		if err != nil {

@@ -132,6 +132,7 @@ func (c *courier) done(b *load, left bool) {
 func (c *courier) drop(b *load) {
 	v := c.rt.vat
 	err := c.rt.update(Relaxed(c.rt.couriers.ctx), "send", func(t *WriteTurn) error {
+		t.expects(len(b.ps))
 		for i := range b.ps {
 			p := &b.ps[i]
 			if !p.over || v.mail.losses != b.losses || !p.mail.boxed {

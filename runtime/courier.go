@@ -58,6 +58,7 @@ type courier struct {
 	resting bool          // nothing is tried now
 	hurried bool          // it is tried again soon, as there is something new
 	ping    bool          // an empty batch is due
+	spare   [][]parcel    // for the next batches
 	looked  uint64        // the place up to which letters were looked at, see abandon.go
 }
 
@@ -285,9 +286,28 @@ func (c *courier) send(b *load) {
 	})
 }
 
+// parcels is room for n of them.
+func (c *courier) parcels(n int) []parcel {
+	if last := len(c.spare) - 1; last >= 0 && cap(c.spare[last]) >= n {
+		ps := c.spare[last][:n]
+		c.spare = c.spare[:last]
+		return ps
+	}
+	return make([]parcel, n)
+}
+
+// reuse keeps the room of a batch that is done with, empty.
+func (c *courier) reuse(b *load) {
+	if len(c.spare) < maxUnderWay {
+		clear(b.ps)
+		c.spare = append(c.spare, b.ps)
+	}
+}
+
 // ended takes note of what has become of a batch.
 func (c *courier) ended(b *load) {
 	c.under = slices.Delete(c.under, slices.Index(c.under, b), 1+slices.Index(c.under, b))
+	defer c.reuse(b)
 	switch {
 	case b.err == nil:
 		c.arrived(b)
@@ -385,7 +405,7 @@ func (c *courier) collect() (b *load, g *group, letters int) {
 			return nil, g, r.letters
 		}
 	}
-	b = &load{losses: v.mail.losses, ps: make([]parcel, len(all))}
+	b = &load{losses: v.mail.losses, ps: c.parcels(len(all))}
 	for i, ml := range all {
 		b.ps[i] = parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer}
 	}

@@ -66,7 +66,9 @@ const (
 	notRunText   = "not run"
 	isMessage    = 0
 	isAnswer     = 1
-	isOld        = 2 // a message that may have been brought before, longer ago than is safe: see forget.go
+	leastParcel  = 32 // bytes, about, of a short letter in a batch
+
+	isOld = 2 // a message that may have been brought before, longer ago than is safe: see forget.go
 
 	noteTaken   = 0
 	noteKnown   = 1 // it has come before, so its outcome counts although it was given up
@@ -79,7 +81,7 @@ const (
 func (c *courier) pack(ctx context.Context, batch *load) (b []byte, err error) {
 	rt := c.rt
 	err = rt.View(ctx, func(t *ReadTurn) error {
-		b = batch.header(rt.lineages.Load().Current)
+		b = slices.Grow(batch.header(rt.lineages.Load().Current), batch.guess())
 		for i := range batch.ps {
 			p := &batch.ps[i]
 			l := &p.letter
@@ -95,6 +97,14 @@ func (c *courier) pack(ctx context.Context, batch *load) (b []byte, err error) {
 		return nil
 	})
 	return b, err
+}
+
+// guess is about how many bytes the letters take in a batch.
+func (b *load) guess() (bytes int) {
+	for i := range b.ps {
+		bytes += leastParcel + b.ps[i].mail.size
+	}
+	return bytes
 }
 
 // header begins a batch of the world of that lineage.
@@ -205,6 +215,7 @@ func (rt *Runtime) Accept(ctx context.Context, host, at string, batch []byte) ([
 	begin := len(answer)
 	take := func(t *WriteTurn, late bool) error {
 		in, answer = intake{t: t, host: host, at: at, lineage: in.lineage, after: in.after}, answer[:begin]
+		t.expects(len(all))
 		if err := in.begin(); err != nil {
 			return err
 		}
@@ -497,6 +508,7 @@ func (rt *Runtime) unpack(in *intake, batch []byte) (all []arrival, err error) {
 		in.after = p.uvarint()
 	}
 	u := unpacker{rt: rt, host: in.host, at: in.at}
+	all = make([]arrival, 0, min(maxParcels, 1+len(batch)/leastParcel))
 	for len(p.rest) > 0 && !p.bad {
 		a := arrival{seq: p.uvarint(), number: p.uvarint()}
 		if a.number != 0 {

@@ -118,6 +118,13 @@ func (t *WriteTurn) enqueue(l letter) *sent {
 	return s
 }
 
+// expects makes room for so many letters, which the turn takes or sends.
+func (t *WriteTurn) expects(letters int) {
+	t.elems = slices.Grow(t.elems, letters)
+	r := t.rare()
+	r.sent, r.taken = slices.Grow(r.sent, letters), slices.Grow(r.taken, letters)
+}
+
 // placed is a letter and where it stands once the turn has committed.
 type placed struct {
 	target uint64

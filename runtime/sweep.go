@@ -1,6 +1,10 @@
 package sturdy
 
-import "github.com/sturdyrt/sturdy/caps"
+import (
+	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+)
 
 // Before a group is cut, what has been sent in it is delivered, as far as that takes little time:
 // a letter that is sent and delivered in one group has no row on the disk, while one that the
@@ -8,7 +12,10 @@ import "github.com/sturdyrt/sturdy/caps"
 // the lock that it cuts with, as others would send more while it waited for the postman.
 //
 // What does not end well, or not at once, is the postman's: the flusher leaves it to him as it is.
-const maxSweep = 2 * maxRound // letters delivered before a group is cut
+const (
+	maxSweep     = 8 * maxRound     // letters delivered before a group is cut
+	maxSweepTime = time.Millisecond // and how long that takes at most, a slow method apart
+)
 
 // leftover is an attempt that failed, for which the postman still has to do something.
 type leftover struct {
@@ -42,7 +49,7 @@ func (v *vat) sweep() {
 			v.wake(m.kick)
 			break
 		}
-		if v.rt.clock().Sub(began) > maxRoundTime {
+		if v.rt.clock().Sub(began) > maxSweepTime {
 			break
 		}
 	}
