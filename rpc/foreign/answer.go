@@ -33,6 +33,11 @@ type answer struct {
 	passed bool         // nothing waits for it any more
 	say    func() error // it is no call, but something to be said when the calls before it have begun
 
+	stays     bool      // the result is for a question of this side, see tail.go
+	untouched bool      // the peer still has the capabilities in the arguments
+	taken     bool      // the peer has said which question that is
+	taker     *question // which; nil: not yet, or it has its answer
+
 	begun    bool // it runs, or has
 	done     bool
 	detached bool // the peer has been told all it wants to know; the id may be another question's
@@ -147,7 +152,11 @@ func (c *conn) called(m rpccp.Message, size int) error {
 		return err
 	}
 	a.iface, a.method = call.InterfaceId(), call.MethodId()
-	if call.SendResultsTo().Which() != rpccp.Call_sendResultsTo_Which_caller {
+	switch call.SendResultsTo().Which() {
+	case rpccp.Call_sendResultsTo_Which_caller:
+	case rpccp.Call_sendResultsTo_Which_yourself:
+		a.stays = true
+	default:
 		c.refuse(a, unimplemented("this host answers who calls it, and nobody else"))
 		return nil
 	}
@@ -287,6 +296,11 @@ func (a *answer) pick(path []uint16) (capability, error) {
 
 // refuse answers a call whose capabilities were not looked at: the peer still has them all.
 func (c *conn) refuse(a *answer, err error) {
+	if a.stays {
+		a.untouched = true
+		c.fail(a, err)
+		return
+	}
 	out, fault := newReturn(a.id, true)
 	if fault == nil {
 		fault = throw(out.ret, err)
@@ -324,11 +338,18 @@ func (c *conn) settle(a *answer, o outcome) {
 	if a.cancel != nil {
 		a.cancel()
 	}
-	if !a.detached && c.over == nil {
+	switch {
+	case a.detached || c.over != nil:
+	case a.stays:
+		c.keep(a, o)
+	default:
 		o = c.send(a, o)
 	}
 	a.result = o
-	if o.table == nil {
+	if a.taker != nil {
+		c.handOver(a)
+	}
+	if o.table == nil && !a.stays {
 		a.result = outcome{err: o.err}
 		if o.out != (outgoing{}) {
 			o.out.msg.Message().Release() // and its memory is for the next one
@@ -438,9 +459,17 @@ func (c *conn) finish(a *answer, releaseCaps bool) error {
 		c.held -= a.kept
 		exported := a.exported
 		a.kept, a.exported, a.result = 0, nil, outcome{err: canceled()}
+		if a.stays && !a.taken {
+			return c.sayStays(a)
+		}
 		if releaseCaps {
 			return c.unexportAll(exported)
 		}
+		return nil
+	}
+	c.orphans[a] = struct{}{}
+	if a.taken { // which the peer has been told
+		c.unwanted(a)
 		return nil
 	}
 	err := c.tell(func(m rpccp.Message) error {
@@ -452,14 +481,13 @@ func (c *conn) finish(a *answer, releaseCaps bool) error {
 		}
 		return err
 	})
-	c.orphans[a] = struct{}{}
 	c.unwanted(a)
 	return err
 }
 
 // unwanted cancels a and what it waits for, as far as nobody waits for that any more.
 func (c *conn) unwanted(a *answer) {
-	if !a.detached || a.done {
+	if !a.detached || a.done || a.taker != nil {
 		return
 	}
 	for _, d := range a.wanted {

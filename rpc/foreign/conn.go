@@ -313,7 +313,8 @@ func (c *conn) released(m rpccp.Message) error {
 }
 
 // resolved declines: a promise of the peer goes on being called as such, and the peer passes
-// on the calls. So nothing has to be held back until those that went there have arrived.
+// on the calls. So nothing has to be held back until those that went there have arrived. The package
+// doc says what else there would be to it.
 func (c *conn) resolved(m rpccp.Message) error {
 	r, err := m.Resolve()
 	if err != nil {

@@ -29,6 +29,17 @@
 //   - A promise of the peer's is called as such for ever: Resolve is declined, so nothing is ever
 //     embargoed here.
 //
+// Resolve is declined for these reasons. The peer passes on the calls of a promise, in order, so
+// what it has become makes no other difference than a way: one there and back, if it was broken; none
+// at all, if it is the peer's; and of what turns out to be an object of this host, the answers
+// need not be carried there and back (tail.go). To shorten that way, too, each call from here would
+// have to wait until the peer has echoed that those before it have come back, which it may
+// never do; and what goes by a Ref that was narrowed would still have to go the long way, and could
+// be overtaken. What a program may want of it, it would not get: a Ref says by itself what it
+// leads to, so one that was handed out with a promise behind it cannot be stored afterwards either. Not
+// to call the method before the promises of the peer in its arguments are resolved would give that, and
+// would keep programs waiting for ever that resolve them when they have been called.
+//
 // # Capabilities of foreign programs
 //
 // One that comes as an argument is a caps.Ref like any other, which leads to its connection:

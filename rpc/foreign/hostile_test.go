@@ -348,7 +348,7 @@ func TestWhatIsNotKnownIsSaidToBe(t *testing.T) {
 		}
 	}
 	v.send(func(m rpccp.Message) error { _, err := m.NewUnimplemented(); return err })
-	v.call(1, d, "desk.total", nil, func(c rpccp.Call) error { c.SendResultsTo().SetYourself(); return nil })
+	v.call(1, d, "desk.total", nil, func(c rpccp.Call) error { return c.SendResultsTo().SetThirdParty(capnp.Ptr{}) })
 	if _, fault := v.answer(1); !strings.HasPrefix(fault, "no such method: ") {
 		t.Error(fault)
 	}

@@ -16,7 +16,9 @@ import (
 type question struct {
 	answered chan reply // has room for one
 	params   map[uint32]uint32
-	canceled bool // finished with before it was answered; guarded by conn.mu
+	canceled bool    // finished with before it was answered; guarded by conn.mu
+	id       uint32  // as the peer knows it
+	from     *answer // whose result will be the answer; guarded by conn.mu. nil: none so far
 }
 
 // reply is what came back.
@@ -103,7 +105,7 @@ func (c *conn) enter(ctx context.Context, m rpccp.Message, in asking, payload rp
 	if err := c.out.put(m.Message()); err != nil {
 		return nil, 0, &caps.Error{Code: caps.ErrNotDelivered, Text: err.Error()}
 	}
-	c.questions[id] = q
+	c.questions[id], q.id = q, id
 	return q, id, nil
 }
 
@@ -112,7 +114,13 @@ func (c *conn) forget(id uint32, q *question) {
 	c.mu.Lock()
 	var err error
 	if c.questions[id] == q && c.over == nil {
-		q.canceled = true
+		if q.from == nil {
+			q.canceled = true
+		} else { // the peer has answered, and the result is not there yet
+			delete(c.questions, id)
+			q.from.taker = nil
+			c.unwanted(q.from)
+		}
 		err = c.sayFinished(id, true)
 	}
 	c.mu.Unlock()
@@ -148,12 +156,18 @@ func (c *conn) returned(m rpccp.Message) error {
 		}
 		return offend("an answer to question %d, which was not asked", id)
 	}
-	delete(c.questions, id)
+	if q.from != nil {
+		return offend("question %d was answered twice", id)
+	}
 	if ret.ReleaseParamCaps() {
 		if err := c.unexportAll(q.params); err != nil {
 			return err
 		}
 	}
+	if ret.Which() == rpccp.Return_Which_takeFromOtherQuestion {
+		return c.borrow(q, ret.TakeFromOtherQuestion())
+	}
+	delete(c.questions, id)
 	if q.canceled { // what it returns the peer keeps
 		return nil
 	}

@@ -54,6 +54,26 @@ func (p *program) leave(name string, what caps.Ref) {
 	p.call(p.restored(p.w.exchange), "exchange.leave", struct1(p.t, "Name", name, "What", what)).must()
 }
 
+// leave is that of its capability id, by question 902.
+func (v *villain) leave(name string, id uint32) {
+	v.t.Helper()
+	v.call(902, v.restored(v.w.exchange), "exchange.leave", nil, with(1, hosted(id)), func(c rpccp.Call) error {
+		p, err := c.Params()
+		if err != nil {
+			return err
+		}
+		content, err := p.Content() // the capability is the second field
+		if err != nil {
+			return err
+		}
+		return errors.Join(content.Struct().SetText(0, name), content.Struct().SetPtr(1, capnp.NewInterface(p.Segment(), 0).ToPtr()))
+	})
+	if _, fault := v.answer(902); fault != "" {
+		v.t.Fatal(fault)
+	}
+	v.finish(902, true)
+}
+
 func (p *program) take(name string) capnp.Client {
 	p.t.Helper()
 	return p.client(p.call(p.restored(p.w.exchange), "exchange.take", name).must())
@@ -396,20 +416,7 @@ func TestWhatIsPromisedAndTurnsOutToBeOnesOwn(t *testing.T) {
 	w := newWorld(t, Limits{})
 	v := w.villain()
 	x, d := v.restored(w.exchange), v.restored(w.desk)
-	v.call(1, x, "exchange.leave", struct1(t, "Name", "own"), with(2, hosted(5)), func(c rpccp.Call) error {
-		p, err := c.Params()
-		if err != nil {
-			return err
-		}
-		content, err := p.Content() // the capability is the second field
-		if err != nil {
-			return err
-		}
-		return errors.Join(content.Struct().SetText(0, "own"), content.Struct().SetPtr(1, capnp.NewInterface(p.Segment(), 0).ToPtr()))
-	})
-	if _, fault := v.answer(1); fault != "" {
-		t.Fatal(fault)
-	}
+	v.leave("own", 5)
 	v.call(2, d, "desk.ask", nil, with(1, hosted(6))) // which calls 6, and has no answer yet
 	held := v.asked()
 	raw := func(c rpccp.Call) error {

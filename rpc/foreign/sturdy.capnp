@@ -24,7 +24,9 @@
 # # Order and promises
 #
 # Calls of one object over one connection take effect in the order in which they were made.
-# The Ref in a result can be called before the result is there.
+# The Ref in a result can be called before the result is there, and can be an argument: the call
+# waits for it. A promise of the program's own is called as a promise from then on, whatever it
+# becomes; it cannot be stored.
 #
 # # Versions
 #
