@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/rpc/foreign"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -78,11 +79,12 @@ func (r *reread) Read(b []byte) (int, error) {
 
 // serveForeign serves a foreign program until it leaves.
 func (n *Node) serveForeign(conn net.Conn, owner bool, s *seat) {
-	err := n.foreign.Serve(n.ctx, conn, owner, func() {
+	known := func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		s.known = true // it has shown something that this host has given away
-	})
+	}
+	err := n.foreign.Serve(n.ctx, conn, foreign.Visitor{Owner: owner, From: s.from, Known: known})
 	if err != nil {
 		n.log.Info("a foreign program was disconnected", "from", conn.RemoteAddr(), "err", err)
 	}
@@ -176,7 +178,7 @@ func (n *Node) dialForeign(address string, config *tls.Config) (caps.Ref, <-chan
 	came := make(chan connected, 1)
 	life, end := context.WithCancel(n.ctx)
 	n.running.Go(func() {
-		ref, gone, err := n.foreign.Connect(life, conn)
+		ref, gone, err := n.foreign.Connect(life, conn, foreign.Visitor{From: origin(conn.RemoteAddr())})
 		came <- connected{ref, gone, err}
 		<-gone
 		end()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sturdyrt/sturdy/caps"
 	"github.com/sturdyrt/sturdy/rpc"
+	"github.com/sturdyrt/sturdy/rpc/foreign"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
 )
 
@@ -60,6 +61,45 @@ func opened(conn net.Conn, text string) (sum int64, err error) {
 	}
 	p, err := s.Ptr(0)
 	return int64(p.Struct().Uint64(8)), err
+}
+
+// saves has a foreign program open a sturdy ref over conn and save what it opens.
+func saves(conn net.Conn, text string) error {
+	c := capnprpc.NewConn(capnprpc.NewStreamTransport(conn), nil)
+	defer c.Close()
+	host := c.Bootstrap(context.Background())
+	defer host.Release()
+	ref, release := host.SendCall(context.Background(), capnp.Send{
+		Method:    capnp.Method{InterfaceID: hostInterface, MethodID: 0},
+		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
+		PlaceArgs: func(s capnp.Struct) error { return s.SetText(0, text) },
+	})
+	defer release()
+	saved, release := ref.PipelineSend(context.Background(), []capnp.PipelineOp{{Field: 0}}, capnp.Send{
+		Method:   capnp.Method{InterfaceID: refInterface, MethodID: 4},
+		ArgsSize: capnp.ObjectSize{PointerCount: 1},
+	})
+	defer release()
+	_, err := saved.Struct()
+	return err
+}
+
+// TestWhoComesOverTheNetworkAgainHasMadeItsGrants: what is counted is where it comes from.
+func TestWhoComesOverTheNetworkAgainHasMadeItsGrants(t *testing.T) {
+	h := newHost(t, rpc.Options{Listen: "127.0.0.1:0", Foreign: foreign.Limits{Records: 2}})
+	text := h.save(caps.Terms{}).Reveal()
+	for i := range 4 {
+		conn, err := tls.Dial("tcp", h.node.Address(), &tls.Config{InsecureSkipVerify: true})
+		must(t, err)
+		if err := saves(conn, text); (err != nil) != (i >= 2) || err != nil && !strings.Contains(err.Error(), "Limits.Records") {
+			t.Error(i, err)
+		}
+	}
+	for range 4 { // at the socket each connection has its own
+		conn, err := net.Dial("unix", filepath.Join(h.dir, "sock"))
+		must(t, err)
+		must(t, saves(conn, text))
+	}
 }
 
 func TestAForeignProgramComesToTheSameDoors(t *testing.T) {

@@ -124,7 +124,7 @@ func (w *world) server(ring func(ctx context.Context, times int64, who any) (int
 	conn := rpc.NewConn(rpc.NewStreamTransport(far), &rpc.Options{BootstrapClient: p.client(bell)})
 	w.t.Cleanup(func() { _ = conn.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
-	ref, gone, err := w.h.Connect(ctx, near)
+	ref, gone, err := w.h.Connect(ctx, near, Visitor{})
 	must(w.t, err)
 	w.t.Cleanup(func() {
 		cancel()
@@ -214,14 +214,14 @@ func TestAServerThatGivesNothing(t *testing.T) {
 	near, far := pipe(t)
 	conn := rpc.NewConn(rpc.NewStreamTransport(far), nil)
 	defer conn.Close()
-	ref, gone, err := w.h.Connect(t.Context(), near)
+	ref, gone, err := w.h.Connect(t.Context(), near, Visitor{})
 	if err == nil {
 		t.Error(ref)
 	}
 	<-gone
 	near, far = net.Pipe()
 	go func() { _, _ = far.Write([]byte("GET / HTTP/1.1\r\n\r\n")); far.Close() }()
-	if ref, gone, err = w.h.Connect(t.Context(), near); err == nil {
+	if ref, gone, err = w.h.Connect(t.Context(), near, Visitor{}); err == nil {
 		t.Error(ref)
 	}
 	<-gone

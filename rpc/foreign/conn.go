@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 
@@ -25,6 +26,7 @@ type Host struct {
 	lim   Limits
 	maker *caps.Maker // of Refs to capabilities of foreign programs
 	kinds book
+	made  allowance
 	// Elsewhere opens sturdy refs of other hosts for strangers, who have no say about where this
 	// host connects to. nil: none is opened for them. Set it before the first connection.
 	Elsewhere func(ctx context.Context, s caps.SturdyRef) (caps.Ref, error)
@@ -41,9 +43,8 @@ func New(rt *sturdy.Runtime, lim Limits) *Host {
 // is an answer here, what this side asked is a question; what the peer may call is an export,
 // what it lets us call an import.
 type conn struct {
-	h     *Host
-	owner bool   // the peer can open the world's files
-	known func() // called when it has shown something that it was given
+	h *Host
+	Visitor
 	name  string
 	lim   Limits
 	nc    net.Conn
@@ -70,16 +71,16 @@ type conn struct {
 	running   int    // calls that have come and not ended
 	held      int    // bytes of those, and of results that are kept
 	echoes    int    // disembargoes that wait for calls to be sent
-	records   int    // grants that were made
+	records   int    // grants that an owner has made
 	asked     uint32 // the number of the next question, unless it is taken
 }
 
 // placeOf is what stands before where a program is.
 const placeOf = "the foreign program at "
 
-func (h *Host) connect(ctx context.Context, nc net.Conn, owner bool) *conn {
+func (h *Host) connect(ctx context.Context, nc net.Conn, v Visitor) *conn {
 	c := &conn{
-		h: h, owner: owner, nc: nc, lim: h.lim, name: "a foreign program",
+		h: h, Visitor: v, nc: nc, lim: h.lim, name: "a foreign program",
 		answers: map[uint32]*answer{}, orphans: map[*answer]struct{}{}, questions: map[uint32]*question{}, imports: map[uint32]*impent{},
 		lanes: map[caps.Ref]*lane{}, kindOf: map[caps.Ref]*iface{},
 	}
@@ -92,14 +93,22 @@ func (h *Host) connect(ctx context.Context, nc net.Conn, owner bool) *conn {
 	return c
 }
 
+// Visitor is who is at the other end of a connection. The zero Visitor is a stranger.
+type Visitor struct {
+	// Owner can open the world's files, and is handed the root of the world.
+	Owner bool
+	// From is where it comes from, as far as it has no choice about that. What Limits says of those
+	// who come from one place counts for all who have the same.
+	From netip.Prefix
+	// Known, if not nil, is called when it has opened a sturdy ref, so it is no stranger.
+	Known func()
+}
+
 // Serve serves the Cap'n Proto program at the other end of nc until the connection ends, ctx
-// does, or the program breaks the rules, which the error says. An owner is handed the root of
-// the world. What has begun to run is waited for. known is called when the program has opened a
-// sturdy ref, so it is no stranger; it may be nil.
-func (h *Host) Serve(ctx context.Context, nc net.Conn, owner bool, known func()) error {
-	c := h.connect(ctx, nc, owner)
-	c.known = known
-	return c.serve()
+// does, or the program breaks the rules, which the error says. What has begun to run is waited
+// for.
+func (h *Host) Serve(ctx context.Context, nc net.Conn, v Visitor) error {
+	return h.connect(ctx, nc, v).serve()
 }
 
 func (c *conn) serve() error {

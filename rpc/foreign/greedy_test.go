@@ -120,7 +120,7 @@ func (w *world) dialed(kind string) (*villain, caps.Ref) {
 		v.returns(b.QuestionId(), 0)
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
-	plain, gone, err := w.h.Connect(ctx, near)
+	plain, gone, err := w.h.Connect(ctx, near, Visitor{})
 	must(w.t, err)
 	w.t.Cleanup(func() {
 		cancel()

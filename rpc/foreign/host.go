@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
 	sturdy "github.com/sturdyrt/sturdy/runtime"
@@ -116,7 +117,7 @@ func (a *answer) host(method string, args entries) (caps.Value, error) {
 	case "restore":
 		ref, err = a.restore(args.text("sturdyRef"))
 	case "root":
-		if !a.c.owner {
+		if !a.c.Owner {
 			return caps.Value{}, &caps.Error{Op: "root", Code: caps.ErrNoRight, Text: "the root is handed out at the socket in the world's directory only; over the network, restore a sturdy ref"}
 		}
 		ref = a.c.h.rt.Root().Ref
@@ -135,14 +136,14 @@ func (a *answer) restore(text string) (caps.Ref, error) {
 	}
 	h := a.c.h
 	open := h.rt.Restore
-	if s.Host() != h.rt.Host() && !a.c.owner {
+	if s.Host() != h.rt.Host() && !a.c.Owner {
 		if open = h.Elsewhere; open == nil {
 			return caps.Ref{}, &caps.Error{Op: "restore", Code: caps.ErrNotDelivered, Text: fmt.Sprintf("the sturdy ref is of host %s, and this is %s", s.Host(), h.rt.Host())}
 		}
 	}
 	ref, err := open(a.ctx, s)
-	if err == nil && a.c.known != nil {
-		a.c.known()
+	if err == nil && a.c.Known != nil {
+		a.c.Known()
 	}
 	return ref, err
 }
@@ -241,7 +242,7 @@ func rightsOf(s string) (rights caps.Rights, err error) {
 }
 
 // share is Ref.grant and Ref.save. They make a record that stays, for whoever has a Ref, as he
-// could pass on the Ref itself; so the records of one connection are counted.
+// could pass on the Ref itself; so the records are counted.
 func (a *answer) share(method string, args entries) (caps.Value, error) {
 	list, _ := args["terms"].([]caps.Entry)
 	terms, err := termsOf(list)
@@ -272,6 +273,12 @@ func (a *answer) share(method string, args entries) (caps.Value, error) {
 }
 
 func (c *conn) record() error {
+	if !c.Owner {
+		if wait := c.h.made.spend(c.From, c.lim); wait > 0 {
+			return tooMany("Records", "the programs that come from where this one does have made %d grants; the next can be made in %v", c.lim.Records, wait.Round(time.Second))
+		}
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.records >= c.lim.Records {

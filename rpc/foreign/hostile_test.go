@@ -27,7 +27,7 @@ type villain struct {
 
 func (w *world) villain() *villain {
 	w.t.Helper()
-	far, end := w.serve(true)
+	far, end := w.serve(Visitor{Owner: true})
 	w.t.Cleanup(func() { far.Close() })
 	lim := Limits{}.withDefaults()
 	lim.Idle, lim.Frame = 20*time.Second, 20*time.Second

@@ -270,11 +270,11 @@ func (c *conn) callOut(ctx context.Context, t *typed, how *numbered, arg caps.Va
 	return v, nil
 }
 
-// Connect talks to the Cap'n Proto server at the other end of nc until ctx ends, and returns
-// the capability that it gives to whoever comes; As says what that is. gone is closed when the
-// connection has ended.
-func (h *Host) Connect(ctx context.Context, nc net.Conn) (ref caps.Ref, gone <-chan struct{}, err error) {
-	c := h.connect(ctx, nc, false)
+// Connect talks to the Cap'n Proto server at the other end of nc, which is v, until ctx ends, and
+// returns the capability that it gives to whoever comes; As says what that is. gone is closed when
+// the connection has ended.
+func (h *Host) Connect(ctx context.Context, nc net.Conn, v Visitor) (ref caps.Ref, gone <-chan struct{}, err error) {
+	c := h.connect(ctx, nc, v)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

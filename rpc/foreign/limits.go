@@ -26,8 +26,13 @@ type Limits struct {
 	Imports int
 	// Slots is how many capabilities one message may carry: 1024.
 	Slots int
-	// Records is how many grants one connection may make, with grant and save: 1000.
+	// Records is how many grants programs that come from one address of IPv4, or from one network of
+	// IPv6, may make with grant and save before they have to wait: 1000. The next fail with
+	// caps.ErrOverloaded. Who comes over the socket is counted by connection, as whoever can open
+	// that can write to the disk anyway.
 	Records int
+	// Renew is how long it takes until all of Records may be made again, one after the other: 24 h.
+	Renew time.Duration
 	// Values is how many values a message may stand for: 1,000,000. Pointers to one place count
 	// each time.
 	Values int
@@ -61,6 +66,7 @@ func (lim Limits) withDefaults() Limits {
 	}
 	lim.MessageBytes = max(lim.MessageBytes, leastMessage)
 	lim.BytesInFlight = max(lim.BytesInFlight, lim.MessageBytes)
+	lim.Renew = cmp.Or(max(lim.Renew, 0), 24*time.Hour)
 	lim.Write = cmp.Or(max(lim.Write, 0), time.Minute)
 	lim.Frame = cmp.Or(max(lim.Frame, 0), time.Minute)
 	lim.Idle = cmp.Or(max(lim.Idle, 0), time.Hour)

@@ -139,7 +139,7 @@ func TestWhatIsPassedOnCountsAsKept(t *testing.T) {
 	w := newWorld(t, Limits{BytesInFlight: 16 << 10, MessageBytes: 8 << 10})
 	near, far := pipe(t)
 	defer far.Close()
-	c := w.h.connect(t.Context(), near, false)
+	c := w.h.connect(t.Context(), near, Visitor{})
 	defer c.end(errEnded)
 	_, seg, err := capnp.NewMessage(capnp.SingleSegment(nil))
 	must(t, err)

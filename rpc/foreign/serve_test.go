@@ -191,17 +191,22 @@ func pipe(t testing.TB) (near, far net.Conn) {
 	return near, far
 }
 
-func (w *world) serve(owner bool) (net.Conn, chan error) {
+func (w *world) serve(v Visitor) (net.Conn, chan error) {
 	w.t.Helper()
 	near, far := pipe(w.t)
 	end := make(chan error, 1)
-	go func() { end <- w.h.Serve(context.Background(), near, owner, nil) }()
+	go func() { end <- w.h.Serve(context.Background(), near, v) }()
 	return far, end
 }
 
 func (w *world) program(owner bool) *program {
 	w.t.Helper()
-	far, end := w.serve(owner)
+	return w.visits(Visitor{Owner: owner})
+}
+
+func (w *world) visits(v Visitor) *program {
+	w.t.Helper()
+	far, end := w.serve(v)
 	return w.programOver(far, end)
 }
 
