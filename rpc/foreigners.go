@@ -84,8 +84,11 @@ func (n *Node) serveForeign(conn net.Conn, owner bool, s *seat) {
 		defer n.mu.Unlock()
 		s.known = true // it has shown something that this host has given away
 	}
-	err := n.foreign.Serve(n.ctx, conn, foreign.Visitor{Owner: owner, From: s.from, Known: known})
-	if err != nil {
+	p := n.foreign.Accept(n.ctx, conn, foreign.Visitor{Owner: owner, From: s.from, Known: known})
+	n.mu.Lock()
+	s.p = p
+	n.mu.Unlock()
+	if err := p.Serve(); err != nil {
 		n.log.Info("a foreign program was disconnected", "from", conn.RemoteAddr(), "err", err)
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/rpc/foreign"
 )
 
 // seat is the place of a connection that somebody has made to this host over the network.
@@ -23,8 +26,9 @@ import (
 //     where fewer come; or if it is at rest: nothing is under way with it. If neither holds of
 //     anybody, the next one is refused.
 //
-// Who loses its place is told why, connects again when it has something to ask, and its Refs
-// lead there as before.
+// Who loses its place is told why, and connects again when it has something to ask. The Refs of a
+// host lead there as before; a foreign program has to open its sturdy refs again, so one whose
+// capabilities this host holds is not at rest.
 //
 // Rejected: refusing who comes when all is full. Whoever came first, and stayed, would have
 // shut out everybody.
@@ -33,8 +37,9 @@ type seat struct {
 	from  netip.Prefix // where it comes from; the zero Prefix: the system does not say
 	came  time.Time
 	known bool
-	l     *link       // nil: nothing was proven yet
-	sure  atomic.Bool // it has been told, see shown
+	l     *link            // nil: nothing was proven yet, or it is none
+	p     *foreign.Session // a program that is no host; nil: it is one, or it is not known yet
+	sure  atomic.Bool      // it has been told, see shown
 }
 
 const (
@@ -138,25 +143,39 @@ func (n *Node) crowded(known bool, may func(*seat) bool) (v *seat) {
 
 // since is since when a seat could be given to another.
 func (s *seat) since() time.Time {
-	if s.known && s.l != nil {
+	switch {
+	case s.known && s.l != nil:
 		return s.l.lastHeard()
+	case s.known && s.p != nil:
+		return s.p.LastHeard()
 	}
 	return s.came
 }
 
 // rests reports whether nothing is under way with who sits there.
 func (s *seat) rests() bool {
-	return s.l != nil && !s.l.busy() && time.Since(s.l.lastHeard()) >= atRest
+	busy := true // as long as it is not known who that is
+	switch {
+	case s.l != nil:
+		busy = s.l.busy()
+	case s.p != nil:
+		busy = s.p.Busy()
+	}
+	return !busy && time.Since(s.since()) >= atRest
 }
 
 // evict takes a seat away; with mu held. Whoever sat there ends by itself.
 func (n *Node) evict(s *seat, why string) {
 	delete(n.seats, s)
-	if s.l != nil {
-		s.l.close(errors.New(why + "; connect again when there is something to ask"))
-		return
+	why += "; connect again when there is something to ask"
+	switch p := s.p; {
+	case s.l != nil:
+		s.l.close(errors.New(why))
+	case p != nil && s.known:
+		n.running.Go(func() { p.Close(&caps.Error{Code: caps.ErrOverloaded, Text: why}) }) // it may not listen
+	default:
+		_ = s.raw.Close() // nobody is there yet to be told, or nobody who is owed a word
 	}
-	_ = s.raw.Close() // nobody is there yet to be told
 }
 
 // seated notes whom the handshake has proven to sit there.

@@ -1,10 +1,14 @@
 package rpc
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"capnproto.org/go/capnp/v3"
+	capnprpc "capnproto.org/go/capnp/v3/rpc"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -119,6 +123,48 @@ func TestThoseWhoAreKnownLeaveAQuarterToStrangers(t *testing.T) {
 	}
 	<-first.done()
 	if known, strangers := sits(n); known+strangers != 8 {
+		t.Errorf("%d are known, %d strangers", known, strangers)
+	}
+}
+
+// visit has a foreign program come and open s, so that it is known.
+func visit(t *testing.T, n *Node, s caps.SturdyRef) *capnprpc.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", n.Address(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := capnprpc.NewConn(capnprpc.NewStreamTransport(conn), nil)
+	t.Cleanup(func() { _ = c.Close() })
+	host := c.Bootstrap(t.Context())
+	defer host.Release()
+	ans, release := host.SendCall(t.Context(), capnp.Send{
+		Method:    capnp.Method{InterfaceID: 0xd0c5d9d8f0a1b7e1}, // Host.restore
+		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
+		PlaceArgs: func(a capnp.Struct) error { return a.SetText(0, s.Reveal()) },
+	})
+	defer release()
+	if _, err := ans.Struct(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestAProgramThatIsKnownAndIdleGivesUpItsPlace as a host does.
+func TestAProgramThatIsKnownAndIdleGivesUpItsPlace(t *testing.T) {
+	rt, n, mug := besieged(t, Options{Listen: "127.0.0.1:0", Limits: Limits{Connections: 4}})
+	s, _, err := rt.Save(t.Context(), mug, caps.Terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := visit(t, n, s)
+	for range 3 {
+		visit(t, n, s)
+	}
+	<-time.After(atRest + 300*time.Millisecond) // go-capnp finishes its calls a quarter of a second late
+	shows(t, barge(t, n, 60, echo), s)
+	<-first.Done()
+	if known, strangers := sits(n); known+strangers != 4 {
 		t.Errorf("%d are known, %d strangers", known, strangers)
 	}
 }

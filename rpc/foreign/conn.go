@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"capnproto.org/go/capnp/v3"
 	rpccp "capnproto.org/go/capnp/v3/std/capnp/rpc"
@@ -52,6 +53,8 @@ type conn struct {
 	ctx   context.Context // ends with the connection
 	stop  context.CancelFunc
 	calls sync.WaitGroup // what runs for the peer
+	start time.Time
+	heard atomic.Int64 // when the last message came, in nanoseconds since start
 
 	// reading is held while values are made of a message, as a small one can stand for many. It
 	// is taken before mu.
@@ -80,7 +83,7 @@ const placeOf = "the foreign program at "
 
 func (h *Host) connect(ctx context.Context, nc net.Conn, v Visitor) *conn {
 	c := &conn{
-		h: h, Visitor: v, nc: nc, lim: h.lim, name: "a foreign program",
+		h: h, Visitor: v, nc: nc, start: time.Now(), lim: h.lim, name: "a foreign program",
 		answers: map[uint32]*answer{}, orphans: map[*answer]struct{}{}, questions: map[uint32]*question{}, imports: map[uint32]*impent{},
 		lanes: map[caps.Ref]*lane{}, kindOf: map[caps.Ref]*iface{},
 	}
@@ -91,24 +94,6 @@ func (h *Host) connect(ctx context.Context, nc net.Conn, v Visitor) *conn {
 	c.out.conn, c.out.lim, c.out.fail = nc, c.lim, c.end
 	c.ctx, c.stop = context.WithCancel(ctx)
 	return c
-}
-
-// Visitor is who is at the other end of a connection. The zero Visitor is a stranger.
-type Visitor struct {
-	// Owner can open the world's files, and is handed the root of the world.
-	Owner bool
-	// From is where it comes from, as far as it has no choice about that. What Limits says of those
-	// who come from one place counts for all who have the same.
-	From netip.Prefix
-	// Known, if not nil, is called when it has opened a sturdy ref, so it is no stranger.
-	Known func()
-}
-
-// Serve serves the Cap'n Proto program at the other end of nc until the connection ends, ctx
-// does, or the program breaks the rules, which the error says. What has begun to run is waited
-// for.
-func (h *Host) Serve(ctx context.Context, nc net.Conn, v Visitor) error {
-	return h.connect(ctx, nc, v).serve()
 }
 
 func (c *conn) serve() error {
@@ -162,13 +147,18 @@ func (c *conn) abort(err error) {
 	if !errors.As(err, &o) {
 		return
 	}
+	c.goodbye(rpccp.Exception_Type_failed, clean(o.Error(), maxReason))
+}
+
+// goodbye tells the peer why the connection ends.
+func (c *conn) goodbye(kind rpccp.Exception_Type, reason string) {
 	_ = c.tell(func(m rpccp.Message) error { // it may be gone
 		e, err := m.NewAbort()
 		if err != nil {
 			return err
 		}
-		e.SetType(rpccp.Exception_Type_failed)
-		return e.SetReason(clean(o.Error(), maxReason))
+		e.SetType(kind)
+		return e.SetReason(reason)
 	})
 	c.out.flush(true)
 }
@@ -213,6 +203,7 @@ func (c *conn) receive() (err error) {
 			}
 			return err
 		}
+		c.heard.Store(int64(time.Since(c.start)))
 		if done, err := c.take(m, size); done || err != nil {
 			return err
 		}

@@ -2,7 +2,7 @@
 // and calls theirs. Package rpc uses it: a Node tells foreign programs from other hosts by what
 // they say first.
 //
-//	New(rt, limits).Serve(ctx, conn, Visitor{})
+//	New(rt, limits).Accept(ctx, conn, Visitor{}).Serve()
 //
 // # What a foreign program sees
 //

@@ -27,7 +27,10 @@ type villain struct {
 
 func (w *world) villain() *villain {
 	w.t.Helper()
-	far, end := w.serve(Visitor{Owner: true})
+	return w.villainOver(w.serve(Visitor{Owner: true}))
+}
+
+func (w *world) villainOver(far net.Conn, end chan error) *villain {
 	w.t.Cleanup(func() { far.Close() })
 	lim := Limits{}.withDefaults()
 	lim.Idle, lim.Frame = 20*time.Second, 20*time.Second

@@ -55,7 +55,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		near, far := net.Pipe()
 		end := make(chan error, 1)
-		go func() { end <- w.h.Serve(context.Background(), near, Visitor{Owner: true}) }()
+		go func() { end <- w.h.Accept(context.Background(), near, Visitor{Owner: true}).Serve() }()
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		_, _ = far.Write(b) // it may be thrown out before the end
 		far.Close()

@@ -195,7 +195,7 @@ func (w *world) serve(v Visitor) (net.Conn, chan error) {
 	w.t.Helper()
 	near, far := pipe(w.t)
 	end := make(chan error, 1)
-	go func() { end <- w.h.Serve(context.Background(), near, v) }()
+	go func() { end <- w.h.Accept(context.Background(), near, v).Serve() }()
 	return far, end
 }
 
