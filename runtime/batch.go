@@ -22,10 +22,17 @@ type parcel struct {
 	target uint64   // whose mailbox it is in
 	seq    uint64
 	answer bool // letter.answers
+	tried  bool // mail.tried, and mail.word, when the batch was made
+	word   bool
 	letter letter
 	failed error // why it is not carried: it may not be any more
 	taken  bool  // the other host has dealt with it
 	over   bool  // it is to be dropped
+}
+
+// parcelOf is a letter that is to be carried; with the writer's lock held.
+func parcelOf(ml *mail) parcel {
+	return parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer, tried: ml.tried, word: ml.word}
 }
 
 // read reads the letters.
@@ -79,8 +86,12 @@ func (c *courier) told(b *load) (later bool, err error) {
 			if of.failed != nil && of.age(c.rt.clock().UnixNano()) > 0 { // it may have been done, and forgotten
 				of.failed = unanswered(of.letter.method, c.host, of.failed)
 			}
-		case noteKnown: // it may have been done
-			of.taken, of.failed = true, nil
+		case noteKnown: // it may have been done, and then is answered
+			if of.taken = true; of.failed != nil && of.word { // or else that host knows of it what it was told last, and no answer comes
+				of.failed = unanswered(of.letter.method, c.host, of.failed)
+			} else {
+				of.failed = nil
+			}
 		case noteRefused:
 			of.taken = true
 			if of.failed == nil {
@@ -103,6 +114,11 @@ func (c *courier) told(b *load) (later bool, err error) {
 func (c *courier) done(b *load, left bool) {
 	v, ends := c.rt.vat, false
 	v.w.lockInternal()
+	for i := range b.ps { // true of letters that were read from disk again meanwhile, too
+		p := &b.ps[i]
+		p.mail.tried = p.mail.tried || left && p.failed == nil
+		p.mail.word = p.mail.word || left && p.failed != nil
+	}
 	r := v.mail.routes[c.host]
 	if v.mail.losses != b.losses || r == nil {
 		v.w.unlock()
@@ -113,7 +129,6 @@ func (c *courier) done(b *load, left bool) {
 		ml := p.mail
 		ml.out = false
 		p.over = p.over || p.taken && (p.failed != nil || p.answer) || b.answer == nil && p.failed != nil && !ml.tried
-		ml.tried = ml.tried || left && p.failed == nil
 		switch ml.abroad = p.taken || p.over; {
 		case p.over:
 			ends = true
@@ -193,7 +208,7 @@ func (c *courier) endSome() {
 	if r := v.mail.routes[c.host]; r != nil {
 		b.losses = v.mail.losses
 		for _, ml := range r.behind(c.looked, maxParcels) {
-			b.ps = append(b.ps, parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer})
+			b.ps = append(b.ps, parcelOf(ml))
 		}
 	}
 	v.w.unlock()
@@ -210,10 +225,10 @@ func (c *courier) endSome() {
 			if p.failed == nil {
 				p.failed = t.mayLeave(&p.letter)
 			}
-			if p.failed != nil && p.mail.tried {
+			if p.failed != nil && p.tried {
 				p.failed = unanswered(p.letter.method, c.host, p.failed)
 			}
-			p.over = p.failed != nil && (!p.mail.tried || c.rest >= carryAtLeast)
+			p.over = p.failed != nil && (!p.tried || c.rest >= carryAtLeast)
 			ends = ends || p.over
 		}
 		return nil

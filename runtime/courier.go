@@ -317,7 +317,7 @@ func (c *courier) ended(b *load) {
 		c.done(b, false)
 	case errors.Is(b.err, caps.ErrBadArgument) && len(b.ps) == 1:
 		p := &b.ps[0]
-		if p.failed, p.over = b.err, true; p.mail.tried {
+		if p.failed, p.over = b.err, true; p.tried {
 			p.failed = unanswered(p.letter.method, c.host, b.err)
 		}
 		c.stalled = true
@@ -407,7 +407,7 @@ func (c *courier) collect() (b *load, g *group, letters int) {
 	}
 	b = &load{losses: v.mail.losses, ps: c.parcels(len(all))}
 	for i, ml := range all {
-		b.ps[i] = parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer}
+		b.ps[i] = parcelOf(ml)
 	}
 	return b, nil, r.letters
 }

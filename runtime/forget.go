@@ -229,7 +229,7 @@ func (v *vat) crowded() bool {
 // age is how many seconds a letter is old that may have been brought before, if that is long
 // enough ago for the other host to have forgotten it; else 0.
 func (p *parcel) age(now int64) int64 {
-	if age := time.Duration(now - p.letter.at); p.mail.tried && age >= oldLetter {
+	if age := time.Duration(now - p.letter.at); p.tried && age >= oldLetter {
 		return int64(age / time.Second)
 	}
 	return 0

@@ -64,6 +64,7 @@ type mail struct {
 	seq    uint64   // letter.seq, or number
 	boxed  bool     // it is in its mailbox
 	tried  bool     // another host may have got it, now or in an earlier opening; see courier.go
+	word   bool     // or may have been told that it is given up
 	out    bool     // it is in a batch under way
 	abroad bool     // another host has accepted it, and has not answered yet
 	size   int      // bytes that its sender is charged
@@ -310,13 +311,14 @@ func (v *vat) loadMail() error {
 			ml = &s.mail
 			delete(were, number)
 		} else {
-			ml = &mail{number: number, tried: true}
+			ml = &mail{number: number, tried: true, word: true}
 			if l, err := parseLetter(number, "", rec); err == nil {
 				ml.sender, ml.method = l.sender, l.method
 			}
 		}
 		row := element{key: key, rec: rec, kind: v.activityKind}
 		ml.target, ml.size, ml.row = target, row.bytes(), nil
+		ml.tried = ml.tried || ml.out
 		ml.seq, ml.out, ml.abroad, ml.away = number, false, false, false // it is brought again, and known there
 		if l, err := parseLetter(number, ml.method, rec); err == nil {
 			ml.seq, ml.away, ml.answer = cmp.Or(l.seq, number), l.away(), l.answers()
