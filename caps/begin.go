@@ -21,6 +21,8 @@ type line interface {
 	// Begin is Ref.Begin of the result, of which the caller has these rights. wait is nil if
 	// that way is closed: the result is here or about to be, and all that was begun is over.
 	Begin(ctx context.Context, to Rights, m Message, keep bool) (wait func() (Reply, error), next any)
+	// Ended has fn called, once and on whatever goroutine, when the outcome is there.
+	Ended(fn func())
 }
 
 // orderly is a Target that says when a call of it has started: what is called then comes after.
@@ -32,8 +34,9 @@ type orderly interface {
 // Call would have returned: Await has it. Nothing of it is stored, so it cannot have a Then,
 // and in a turn it is ErrWouldBlock: there a Call joins the turn, and a Send leaves with it.
 //
-// The promise's Ref stands for the result. Calls and Begins of it leave at once, and run when
-// the result is there: a chain of calls to another host costs one way there and back. If there
+// The promise's Ref stands for the result. Calls and Begins of it do not wait for that, and run
+// when it is there: a chain of calls to another host costs one way there and back. What is begun
+// leaves together, when something is waited for, or after a tenth of a millisecond. If there
 // is no result, they were not made: ErrNotDelivered, with the reason's code as Cause. Those that
 // are begun before the result is known take effect in the order in which they were begun, unless
 // the result is itself the promise of a call that was begun elsewhere and is not known either. As an
@@ -86,14 +89,30 @@ func (m Message) begin(ctx context.Context, keep bool) Ref {
 			return m.begunBroken(&Error{Op: m.Method, Object: m.To.String(), Code: ErrOverloaded, Cause: CauseOf(err), Text: fmt.Sprintf("overloaded, not begun: too many calls are under way: %v", err)})
 		}
 	}
-	var wait func() (Reply, error)
-	wait, b.line = m.To.Begin(ctx, m, keep)
-	if ok {
+	wait, next := m.To.Begin(ctx, m, keep)
+	switch b.line, _ = next.(line); {
+	case b.line != nil:
+		b.follow(ctx, wait, leave)
+	case ok:
 		go b.run(wait, leave)
-	} else {
+	default:
 		b.run(wait, leave)
 	}
 	return Ref{target: b, auth: Full()}
+}
+
+// follow waits for the outcome when it is there, or ctx ends. A goroutine that waited from the
+// start would cost more than the call.
+func (b *begun) follow(ctx context.Context, wait func() (Reply, error), leave func()) {
+	run := sync.OnceFunc(func() { b.run(wait, leave) })
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, run)
+	}
+	b.line.Ended(func() {
+		stop()
+		run()
+	})
 }
 
 // begunBroken is the Ref of what could not be begun.
@@ -127,7 +146,7 @@ func (r Ref) Begin(ctx context.Context, m Message, keep bool) (wait func() (Repl
 type begun struct {
 	method string
 	host   beginner // whom the call is of
-	line   any      // on which calls of the result leave; nil: they wait here
+	line   line     // on which calls of the result leave; nil: they wait here
 	done   chan struct{}
 	reply  Reply // Invariant: fixed, like err, before done is closed
 	err    error
@@ -291,7 +310,7 @@ func (b *begun) Room(ctx context.Context) (leave func(), err error) {
 // Begin sends m after the call whose result it is for. What the caller has of the result by way
 // of a grant of this host, or deep, is judged here, so it waits here.
 func (b *begun) Begin(ctx context.Context, via Ref, m Message, keep bool) (wait func() (Reply, error), next any) {
-	if l, ok := b.line.(line); ok && !(b.settled() && b.err != nil) && via.auth.Gate == nil && !via.auth.Deep {
+	if l := b.line; l != nil && !(b.settled() && b.err != nil) && via.auth.Gate == nil && !via.auth.Deep {
 		if answer, next := l.Begin(ctx, via.Rights(), m, keep); answer != nil {
 			return func() (Reply, error) {
 				r, err := answer()

@@ -15,6 +15,9 @@ import (
 // So what the program does with its promise has no part in that, and what is called next, on
 // what the result has come to, comes after what was called before that was known.
 //
+// What is begun leaves with what follows, see soon: one write for a chain, and one for its
+// answers. Nobody waits for an answer that no program asks for; it is told of, see goal.
+//
 // Where results are served, a request waits without a goroutine until there is what it is for,
 // and counts as one that is served. Those for one result begin in order. If that is behind a
 // third host, they follow there at once.
@@ -96,18 +99,15 @@ func (n *Node) Begin(ctx context.Context, host, at string, to []byte, m caps.Mes
 	if err != nil {
 		return failed(n.plainly(m.Method, host, err)), nil
 	}
-	r := road{n, l, id, host}
+	r := road{n, l, id, host, p.goal}
 	answer := r.waiter(ctx, m.Method, p)
-	if keep {
-		line = r
-	}
 	return func() (caps.Reply, error) {
 		reply, err := answer()
 		if isUnsent(l, err) && ctx.Err() == nil {
 			return deliver()
 		}
 		return reply, n.plainly(m.Method, host, err)
-	}, line
+	}, r
 }
 
 // isUnsent reports whether l broke before what came to err was sent over it.
@@ -134,6 +134,67 @@ type road struct {
 	l    *link
 	id   uint64
 	host string
+	goal *goal
+}
+
+// goal is the answer to a call that was begun, for which nobody need wait.
+type goal struct {
+	here  bool   // or it is known that there will be none. Guarded, like ended, by the link's mu
+	ended func() // to be called then; nil: nothing is
+}
+
+// Ended implements what caps asks of a line.
+func (r road) Ended(fn func()) {
+	r.l.mu.Lock()
+	if !r.goal.here {
+		r.goal.ended = fn
+		r.l.mu.Unlock()
+		return
+	}
+	r.l.mu.Unlock()
+	fn()
+}
+
+// reaches notes that p is settled, and has that told if it was begun; with mu held.
+func (l *link) reaches(p *pending) {
+	g := p.goal
+	if g == nil {
+		return
+	}
+	if g.here = true; g.ended == nil {
+		return
+	}
+	if l.asked.ended, g.ended = append(l.asked.ended, g.ended), nil; !l.asked.telling {
+		l.asked.telling = true
+		go l.tell()
+	}
+}
+
+// tell tells of answers until there are no more.
+func (l *link) tell() {
+	for {
+		l.mu.Lock()
+		all := l.asked.ended
+		if l.asked.ended = nil; len(all) == 0 {
+			l.asked.telling = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		for _, fn := range all {
+			fn()
+		}
+	}
+}
+
+// prompt has p written by who waits for it, with all that was begun before.
+func (l *link) prompt(p *pending) {
+	l.mu.Lock()
+	if p.end <= l.out.taken || l.ended != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.flush(l.out.buffered && l.out.held && p.end-l.out.proven <= promptWrite)
 }
 
 // Begin calls the result, of which the caller has these rights.
@@ -153,20 +214,18 @@ func (r road) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bo
 	case err != nil:
 		return failed(r.n.plainly(m.Method, r.host, err)), nil
 	}
-	next := road{r.n, r.l, id, r.host}
+	next := road{r.n, r.l, id, r.host, p.goal}
 	answer := next.waiter(ctx, m.Method, p)
-	if keep {
-		line = next
-	}
 	return func() (caps.Reply, error) {
 		reply, err := answer()
 		return reply, r.n.plainly(m.Method, r.host, err)
-	}, line
+	}, next
 }
 
 // waiter waits for the answer to p, which is r's request.
 func (r road) waiter(ctx context.Context, method string, p *pending) func() (caps.Reply, error) {
 	return func() (caps.Reply, error) {
+		r.l.prompt(p)
 		a, err := r.l.await(ctx, r.id, p)
 		if err != nil {
 			return caps.Reply{}, err
@@ -235,14 +294,15 @@ func (k *kept) leads(line any) {
 	k.advance()
 }
 
-// settle says what the request has come to. The first that does is right.
+// settle says what the request has come to. The first that does is right. What is called on
+// that can begin then, see due.
 func (k *kept) settle(r caps.Reply, err error) {
 	if k == nil {
 		return
 	}
 	k.l.mu.Lock()
+	defer k.l.mu.Unlock()
 	if k.known {
-		k.l.mu.Unlock()
 		return
 	}
 	if _, no := (caps.Message{}).On(r, err); !errors.Is(no, caps.ErrNoMethod) {
@@ -250,16 +310,24 @@ func (k *kept) settle(r caps.Reply, err error) {
 	}
 	k.known, k.err = true, err
 	close(k.done)
-	k.advance()
+}
+
+// ready reports whether the next that waits can begin; with mu held.
+func (k *kept) ready() bool {
+	return k != nil && (k.known || k.line != nil) && !k.busy && len(k.waits) > 0
+}
+
+// due is the next that waits, which begins; nil if none can. With mu held.
+func (k *kept) due() (in *incoming) {
+	if k.ready() {
+		in, k.waits, k.busy = k.waits[0], k.waits[1:], true
+	}
+	return in
 }
 
 // advance begins with the next that waits, if it can. It gives up the lock.
 func (k *kept) advance() {
-	var in *incoming
-	if (k.known || k.line != nil) && !k.busy && len(k.waits) > 0 {
-		in, k.waits, k.busy = k.waits[0], k.waits[1:], true
-	}
-	if in != nil {
+	if in := k.due(); in != nil {
 		k.l.hand(in)
 	}
 	k.l.mu.Unlock()

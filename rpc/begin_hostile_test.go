@@ -199,6 +199,7 @@ func TestWhatIsCutSaysWhatIsTrue(t *testing.T) {
 				for _, name := range []string{"read", "written", "kept back", "behind it"} {
 					u := puts(ctx, t, p.l, on, true, name)
 					all, on = append(all, u), u.id
+					time.Sleep(2 * lateness)
 					synctest.Wait()
 				}
 				switch ending {
@@ -334,6 +335,8 @@ func TestAHostThatLiesAboutResultsFoolsNobody(t *testing.T) {
 		switch q.method {
 		case "self": // a Ref of the victim's own that it never gave away
 			q.is.settle(caps.Reply{}, nil)
+			q.is.l.mu.Lock()
+			q.is.advance() // before it is answered
 			<-release
 			return response{body: []byte{0xc7, 0, 1}, slots: [][]byte{homeOf(allRights, []byte("forged"))}}, nil
 		case "back":

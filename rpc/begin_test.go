@@ -361,6 +361,26 @@ func TestWhoBeginsTooManyWaits(t *testing.T) {
 	}
 }
 
+// TestAResultIsKnownWithoutAnybodyWhoWaits begins more calls than may be under way at once, and
+// stores what the last has come to.
+func TestAResultIsKnownWithoutAnybodyWhoWaits(t *testing.T) {
+	a, b := newFoothold(t, listening()), newFoothold(t, listening())
+	for where, top := range map[string]caps.Ref{"at home": b.top, "one hop": a.gives(b, a.top)} {
+		ctx := within(t, 30*time.Second)
+		var next caps.Ref
+		for range 1500 {
+			next = rungNext.Begin(ctx, top, 99).Ref()
+		}
+		for next.Settled().Same(next) && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+		must(t, b.rt.Root().Put(ctx, "next", next))
+		if n, err := rungDepth.Call(ctx, next); n != 1 || err != nil {
+			t.Error(where, n, err)
+		}
+	}
+}
+
 // TestBegunCallsAreMadeAtMostOnceInAStorm is TestCallsAreMadeAtMostOnceInAStorm with two calls
 // each, of which the second is of the first's result. What is told of the second is true of it.
 func TestBegunCallsAreMadeAtMostOnceInAStorm(t *testing.T) {

@@ -15,6 +15,8 @@ type asked struct {
 	calls    map[uint64]*pending
 	canceled map[uint64]struct{} // nobody waits for these any more; the peer answers them all the same
 	keeps    map[uint64]*keeping // results that can be called before they are here
+	ended    []func()            // what is to be told that it is answered
+	telling  bool                // somebody does. Invariant: ended is empty otherwise
 }
 
 // maxCanceled is how many requests, for each that the peer may serve at once, may be canceled
@@ -28,6 +30,7 @@ type pending struct {
 	method string
 	r      response
 	err    error
+	goal   *goal    // of a call that was begun; nil: somebody waits for the answer
 	keep   *keeping // how the peer keeps the result; nil: it does not
 	on     *keeping // the result that is called; nil: there is none
 	kindAt int64    // the offset of its frame's kind
@@ -53,6 +56,9 @@ func (l *link) put(ctx context.Context, q *request) (id uint64, p *pending, err 
 		return 0, nil, err
 	}
 	p = l.spares.Get().(*pending)
+	if q.op == opBegin {
+		p.goal = &goal{}
+	}
 	if id, err = l.submit(ctx, p, q, left); err != nil {
 		l.recycle(p)
 		return 0, nil, err
@@ -79,7 +85,7 @@ func (l *link) await(ctx context.Context, id uint64, p *pending) (response, erro
 }
 
 func (l *link) recycle(p *pending) {
-	p.method, p.r, p.err, p.keep, p.on = "", response{}, nil, nil, nil
+	p.method, p.r, p.err, p.goal, p.keep, p.on = "", response{}, nil, nil, nil, nil
 	l.spares.Put(p)
 }
 
@@ -165,6 +171,11 @@ func (l *link) submit(ctx context.Context, p *pending, q *request, left uint64) 
 	p.end = l.out.queued()
 	p.kindAt += int64(uvarintSize(uint64(1 + uvarintSize(id) + q.size(left))))
 	l.asked.calls[id] = p
+	if p.goal != nil { // more may follow, or it is waited for at once: see prompt
+		l.soon()
+		l.mu.Unlock()
+		return id, nil
+	}
 	l.flush(l.out.buffered && len(l.asked.calls) == 1 && p.end-l.out.proven <= promptWrite)
 	return id, nil
 }
@@ -181,6 +192,7 @@ func (l *link) abandon(id uint64, p *pending, cause error) bool {
 		l.out.buf = appendHeader(l.out.buf, kindCancel, id, 0)
 		l.forget(p, true)
 	}
+	l.reaches(p)
 	l.flush(false)
 	return true
 }
@@ -227,5 +239,6 @@ func (l *link) answered(f *frame) error {
 		p.r = f.answer()
 	}
 	p.done <- struct{}{}
+	l.reaches(p)
 	return nil
 }

@@ -34,20 +34,34 @@ func (l *link) hand(in *incoming) {
 	s.next <- in // has room
 }
 
+// serve serves in and what comes after it. What is called on the result of in comes first, so
+// that a chain is served without a pause.
 func (s *server) serve(in *incoming) {
+	defer func() {
+		if in != nil && in.q.is != nil { // its handler has ended the goroutine
+			in.l.mu.Lock()
+			in.q.is.advance()
+		}
+	}()
 	for in != nil {
 		in.run()
-		if !in.l.rest(s) {
+		l, is := in.l, in.q.is
+		l.mu.Lock()
+		if in = is.due(); in != nil {
+			l.mu.Unlock()
+			continue
+		}
+		rests := l.rest(s)
+		l.mu.Unlock()
+		if !rests {
 			return
 		}
 		in = <-s.next
 	}
 }
 
-// rest reports whether there will be more for s, or an end.
+// rest reports whether there will be more for s, or an end; with mu held.
 func (l *link) rest(s *server) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	c := &l.load.crew
 	if l.ended != nil || len(c.idle) >= maxCrew {
 		return false

@@ -53,7 +53,7 @@
 // grant, by a membrane or by going, the shorter way would not know of.
 //
 // A call that is begun and not waited for, see Method.Begin of caps, can be called on before its
-// result is known: that leaves at once, names the request whose result it is for, and waits at
+// result is known: that leaves with it, names the request whose result it is for, and waits at
 // the other host, see begin.go. So a chain of calls costs one way there and back.
 //
 // A message that is sent goes the same way in batches, and stays here until its outcome is back:

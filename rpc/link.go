@@ -141,6 +141,7 @@ func (l *link) end(why error, reason string) {
 	for id, p := range l.asked.calls {
 		l.withdraw(id, p, why)
 		p.done <- struct{}{}
+		l.reaches(p)
 	}
 	if l.bye {
 		l.out.buf = appendBye(l.out.buf, reason)

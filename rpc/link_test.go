@@ -396,6 +396,7 @@ func TestTooMuchAtOnceIsRefusedAndNotQueued(t *testing.T) {
 		for range 20 {
 			is(t, <-errs, caps.ErrOverloaded, "later")
 		}
+		synctest.Wait() // the others may not have begun
 		close(release)
 		for range 10 {
 			if err := <-errs; err != nil {

@@ -20,11 +20,14 @@ type outbox struct {
 	kick     chan struct{}
 	room     chan struct{} // closed when a write has ended; nil: nobody waits for that
 	buffered bool          // the kernel buffers what is written
+	late     *time.Timer   // wakes the writer if nothing has followed, see soon
+	held     bool          // it is set
 }
 
 const (
-	keptBuffer = 256 << 10 // a larger buffer is not kept for the next frames
-	oneWrite   = 256 << 10 // what one write is given, so that a slow peer's progress is seen
+	keptBuffer = 256 << 10              // a larger buffer is not kept for the next frames
+	oneWrite   = 256 << 10              // what one write is given, so that a slow peer's progress is seen
+	lateness   = 100 * time.Microsecond // is how long frames wait for those that follow
 	// promptWrite is how much can be on its way, not known to be read, when a caller writes
 	// for itself: every socket takes as much without waiting, so that the caller's context
 	// need not be watched meanwhile.
@@ -105,9 +108,29 @@ func (l *link) flushReply() {
 	}
 }
 
+// soon has what was appended written with what follows, if that comes before long; with mu held.
+func (l *link) soon() {
+	switch {
+	case l.out.flushing || l.out.held || l.ended != nil:
+		return
+	case len(l.out.buf) > promptWrite:
+		l.kick()
+		return
+	case l.out.late == nil:
+		l.out.late = time.AfterFunc(lateness, l.kick)
+	default:
+		l.out.late.Reset(lateness)
+	}
+	l.out.held = true
+}
+
 // writeOnce writes what has gathered, without the lock.
 func (l *link) writeOnce() {
 	b := l.out.buf
+	if l.out.held {
+		l.out.held = false
+		l.out.late.Stop()
+	}
 	l.out.buf, l.out.spare = l.out.spare[:0], nil
 	l.out.taken += int64(len(b))
 	l.out.writing = len(b)

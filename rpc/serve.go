@@ -191,6 +191,11 @@ func (l *link) answer(in *incoming, r *response, err error) {
 	default:
 		l.out.buf = appendResponse(l.out.buf, in.id, r)
 	}
+	if in.q.is.ready() { // this goroutine goes on with that, and may have more to send at once
+		l.soon()
+		l.mu.Unlock()
+		return
+	}
 	l.flush(l.load.running == 0)
 }
 
@@ -234,8 +239,10 @@ func (l *link) cancelRequest(id uint64) error {
 	l.out.buf = appendError(l.out.buf, id, &e)
 	l.flushReply()
 	in.cancel(context.Canceled)
-	if dropped {
-		in.q.is.settle(caps.Reply{}, &e)
+	if is := in.q.is; dropped && is != nil {
+		is.settle(caps.Reply{}, &e)
+		l.mu.Lock()
+		is.advance()
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type beginning interface {
 // following is a way to a result that is not known yet, as a Wire has it.
 type following interface {
 	Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bool) (wait func() (caps.Reply, error), line any)
+	// Ended has fn called, once and on whatever goroutine, when the outcome is there.
+	Ended(fn func())
 }
 
 // maxBegun is how many calls of one host may be under way that were begun: half of what a host
@@ -111,6 +113,9 @@ func followedBy(rt *Runtime, line any) any {
 	}
 	return nil
 }
+
+// Ended is what caps asks of a line.
+func (f ahead) Ended(fn func()) { f.under.Ended(fn) }
 
 // Begin calls the result.
 func (f ahead) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bool) (wait func() (caps.Reply, error), line any) {

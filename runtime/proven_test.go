@@ -21,6 +21,17 @@ func TestATokenThatWasProvenOnceIsAskedAgain(t *testing.T) {
 	}))
 	made, err := a.Export(t.Context(), r, "guest")
 	c.must(err)
+	for _, other := range []struct {
+		r    caps.Ref
+		host string
+	}{{r, "other"}, {r.Attenuate(caps.Read), "guest"}, {r.Attenuate(caps.Read | caps.Shallow), "guest"}, {own, "guest"}} {
+		if again, err := a.Export(t.Context(), other.r, other.host); err != nil || bytes.Equal(again, made) {
+			t.Errorf("%v for %s has the same token, %v", other.r, other.host, err)
+		}
+		if again, err := a.Export(t.Context(), r, "guest"); err != nil || !bytes.Equal(again, made) {
+			t.Error("another token for the same:", err)
+		}
+	}
 	home := homeToken(made, caps.Full())
 	refused := func(what string, text []byte, host string) {
 		t.Helper()
@@ -58,5 +69,24 @@ func TestATokenThatWasProvenOnceIsAskedAgain(t *testing.T) {
 	c.must(err)
 	if _, err := tallyAdd.Call(t.Context(), ref, 1); !errors.Is(err, caps.ErrRevoked) {
 		t.Error("through a grant that was revoked:", err)
+	}
+}
+
+func TestTokensThatDifferInAnythingAreNotTheSame(t *testing.T) {
+	is := token{object: 1, lineage: 2, rights: 3, path: "4", kind: "5"}
+	if same := is; !same.sameAs(&is) {
+		t.Error("not the same as itself")
+	}
+	for _, change := range []func(*token){
+		func(o *token) { o.object++ },
+		func(o *token) { o.lineage++ },
+		func(o *token) { o.rights++ },
+		func(o *token) { o.path += "x" },
+		func(o *token) { o.kind += "x" },
+	} {
+		other := is
+		if change(&other); other.sameAs(&is) {
+			t.Errorf("%+v is the same as %+v", other, is)
+		}
 	}
 }

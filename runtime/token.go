@@ -36,7 +36,7 @@ const (
 	maxKind  = 256
 )
 
-// Export makes a token of ref for host. It waits until what it says is durable; a promise or a
+// Export makes a token of ref for host, which is not to be changed. It waits until what it says is durable; a promise or a
 // timer that is no object yet becomes one.
 func (rt *Runtime) Export(ctx context.Context, ref caps.Ref, host string) ([]byte, error) {
 	if ref.IsNull() {
@@ -80,8 +80,7 @@ func (rt *Runtime) tokenOf(ref caps.Ref, host string) []byte {
 			kind = r.Kind
 		}
 	}
-	t := token{object: h.oid.N, lineage: rt.lineages.Load().Current, rights: storedRights(a), path: a.Gate.Path(), kind: kind}
-	return t.append(rt.key.tag(rt.worldID, host, &t))
+	return rt.proofOf(token{object: h.oid.N, lineage: rt.lineages.Load().Current, rights: storedRights(a), path: a.Gate.Path(), kind: kind}, host)
 }
 
 // settleForExport makes h an object, and waits until all that was committed is durable: what
