@@ -341,7 +341,7 @@ func (c *conn) settle(a *answer, o outcome) {
 	switch {
 	case a.detached || c.over != nil:
 	case a.stays:
-		c.keep(a, o)
+		o = c.keep(a, o)
 	default:
 		o = c.send(a, o)
 	}
@@ -413,6 +413,15 @@ func (c *conn) send(a *answer, o outcome) outcome {
 	return o
 }
 
+// roomToKeep is why a result of so many bytes cannot be kept. One beside which nothing is kept has
+// room.
+func (c *conn) roomToKeep(size int) error {
+	if c.held > 0 && c.held+size > c.lim.BytesInFlight {
+		return tooMany("BytesInFlight", "%d bytes of this program's calls and results are being kept", c.held)
+	}
+	return nil
+}
+
 func messageSize(m *capnp.Message) int {
 	size, err := m.TotalSize()
 	if err != nil {
@@ -423,11 +432,15 @@ func messageSize(m *capnp.Message) int {
 
 // fill writes what capabilities the result has.
 func (c *conn) fill(a *answer, o *outcome) error {
-	if size := messageSize(o.out.msg.Message()); size+40*len(o.table) > c.lim.MessageBytes {
+	size := messageSize(o.out.msg.Message()) + 40*len(o.table)
+	if size > c.lim.MessageBytes {
 		return tooMany("MessageBytes", "the result has %d bytes", size)
 	}
 	if len(o.table) == 0 {
 		return nil
+	}
+	if err := c.roomToKeep(size); err != nil {
+		return err
 	}
 	switch {
 	case len(o.table) > c.lim.Slots:
@@ -448,74 +461,6 @@ func (c *conn) fill(a *answer, o *outcome) error {
 		}
 	}
 	return nil
-}
-
-// finish lets go of an answer. One that is not there yet is not worked on any more, unless a
-// call waits for it: a program that goes on with what it was promised says so without waiting.
-func (c *conn) finish(a *answer, releaseCaps bool) error {
-	delete(c.answers, a.id)
-	a.detached = true
-	if a.done {
-		c.held -= a.kept
-		exported := a.exported
-		a.kept, a.exported, a.result = 0, nil, outcome{err: canceled()}
-		if a.stays && !a.taken {
-			return c.sayStays(a)
-		}
-		if releaseCaps {
-			return c.unexportAll(exported)
-		}
-		return nil
-	}
-	c.orphans[a] = struct{}{}
-	if a.taken { // which the peer has been told
-		c.unwanted(a)
-		return nil
-	}
-	err := c.tell(func(m rpccp.Message) error {
-		r, err := m.NewReturn()
-		if err == nil {
-			r.SetAnswerId(a.id)
-			r.SetReleaseParamCaps(false)
-			r.SetCanceled()
-		}
-		return err
-	})
-	c.unwanted(a)
-	return err
-}
-
-// unwanted cancels a and what it waits for, as far as nobody waits for that any more.
-func (c *conn) unwanted(a *answer) {
-	if !a.detached || a.done || a.taker != nil {
-		return
-	}
-	for _, d := range a.wanted {
-		if !d.a.done {
-			return
-		}
-	}
-	if a.begun {
-		a.cancel()
-		return
-	}
-	c.fail(a, canceled())
-	for _, on := range a.waitsFor(c) {
-		c.unwanted(on)
-	}
-}
-
-// waitsFor are the answers that a waited for. There are few that are detached and not done.
-func (a *answer) waitsFor(c *conn) (all []*answer) {
-	for on := range c.orphans {
-		for _, d := range on.wanted {
-			if d.a == a {
-				all = append(all, on)
-				break
-			}
-		}
-	}
-	return all
 }
 
 // run makes the call. Nothing that it does may end the goroutine or the process.

@@ -24,7 +24,7 @@ func (a *answer) relays() (*typed, bool) {
 func (a *answer) relay(t *typed, begun func()) outcome {
 	m, call, payload, err := t.newCall(a.iface, a.method)
 	if err == nil {
-		err = a.carry(a.args.ToPtr(), payload)
+		err = a.carry(a.args.ToPtr(), payload, true)
 	}
 	if err != nil {
 		return outcome{err: err}
@@ -51,7 +51,7 @@ func (a *answer) bring(r reply) (o outcome, err error) {
 	if o.payload, err = o.out.ret.NewResults(); err != nil {
 		return o, err
 	}
-	if err = a.carry(r.content, o.payload); err != nil {
+	if err = a.carry(r.content, o.payload, false); err != nil {
 		return o, err
 	}
 	o.content, err = o.payload.Content()
@@ -59,15 +59,20 @@ func (a *answer) bring(r reply) (o outcome, err error) {
 	return o, err
 }
 
-// carry copies p to a message for another program, which counts as kept because of a.
-func (a *answer) carry(p capnp.Ptr, to rpccp.Payload) error {
+// carry copies p to a message for another program, which counts as kept because of a; if it is
+// counted already, by what it takes, only what it stands for beyond that.
+func (a *answer) carry(p capnp.Ptr, to rpccp.Payload, counted bool) error {
 	c := a.c
 	r := reader{elements: c.lim.Values, bytes: c.lim.MessageBytes}
 	if f := r.measure(p, 1); f != nil {
 		return f.outcome()
 	}
+	size := c.lim.MessageBytes - r.bytes
 	c.mu.Lock()
-	err := c.charge(a, c.lim.MessageBytes-r.bytes)
+	if counted {
+		size = max(0, size-a.size)
+	}
+	err := c.charge(a, size)
 	c.mu.Unlock()
 	if err != nil {
 		return err

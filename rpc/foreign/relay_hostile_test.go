@@ -154,7 +154,7 @@ func TestWhatIsPassedOnCountsAsKept(t *testing.T) {
 		must(t, err)
 		to, err := out.ret.NewResults()
 		must(t, err)
-		return a, a.carry(data.ToPtr(), to)
+		return a, a.carry(data.ToPtr(), to, false)
 	}
 	first, err := carry(1)
 	must(t, err)

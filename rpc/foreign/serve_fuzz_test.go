@@ -52,6 +52,18 @@ func FuzzServe(f *testing.F) {
 	v.send(func(m rpccp.Message) error { _, err := m.NewJoin(); return err })
 	v.send(func(m rpccp.Message) error { _, err := m.NewReturn(); return err })
 	f.Add(bytes.Clone(rec.Bytes()))
+	rec.Reset()
+	v.bootstrap(0)
+	v.call(1, 0, "Host.root", nil)
+	v.call(2, 0, "Ref.call", struct1(f, "method", "get", "argument", "desk"), promise(1, 0))
+	v.call(3, 0, "desk.ask", nil, promise(2, 1), with(1, hosted(3)))
+	v.call(4, 0, "desk.total", nil, promise(2, 1), staying)
+	v.lends(0, 4) // which is the question that ask asks, if it is in time
+	v.call(5, 0, "desk.make", struct1(f, "N", 1, "By", "me"), promise(2, 1), staying)
+	v.call(6, 0, "drawer.add", 1, promise(5, 0))
+	v.finish(4, true)
+	v.finish(5, true)
+	f.Add(bytes.Clone(rec.Bytes()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		near, far := net.Pipe()
 		end := make(chan error, 1)

@@ -11,11 +11,17 @@ import rpccp "capnproto.org/go/capnp/v3/std/capnp/rpc"
 // soon as it has said whose the result is; it goes on for who is waiting here.
 
 // keep counts the result of a call, which stays here.
-func (c *conn) keep(a *answer, o outcome) {
-	if o.err == nil {
-		a.kept = messageSize(o.out.msg.Message())
-		c.held += a.kept
+func (c *conn) keep(a *answer, o outcome) outcome {
+	if o.err != nil {
+		return o
 	}
+	size := messageSize(o.out.msg.Message())
+	if err := c.roomToKeep(size); err != nil {
+		return outcome{err: happened(err)}
+	}
+	a.kept = size
+	c.held += size
+	return o
 }
 
 // sayStays tells the peer that it need not wait for the result of a, which it will not get.

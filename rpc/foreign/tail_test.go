@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -252,5 +253,25 @@ func TestACallThatIsPassedOnIsAnsweredFromHere(t *testing.T) {
 	}
 	if got := a.call(a.client(made.get("Drawer")), "drawer.add", 1).must(); got != int64(8) {
 		t.Error(got)
+	}
+}
+
+// TestResultsThatStayAreCounted when they are there, and not only when the next call comes.
+func TestResultsThatStayAreCounted(t *testing.T) {
+	w := newWorld(t, small())
+	v, far := w.dialed("test.example/desk")
+	d := v.restored(w.desk)
+	came := make(chan error, 1)
+	for id := range uint32(3) {
+		go func() {
+			_, err := deskBig.Call(minute(t), far, 1)
+			came <- err
+		}()
+		q := v.asked()
+		v.call(10+id, d, "desk.big", 7000, staying)
+		v.lends(q, 10+id)
+		if err := <-came; (err != nil) != (id == 2) || err != nil && !strings.Contains(err.Error(), "Limits.BytesInFlight") {
+			t.Error(id, err)
+		}
 	}
 }
