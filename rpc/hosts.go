@@ -50,7 +50,8 @@ const (
 
 // Hosts tells of every host that is connected, was lost or could not be reached, that letters
 // wait for, or that stands in Options.Peers: those that are connected first, and each by name. It
-// asks those for a sign of life, and waits a second for that at most.
+// asks those for a sign of life, and waits a second for that at most. Who has come through the
+// socket, and sent nothing, is not remembered when it goes.
 func (n *Node) Hosts(ctx context.Context) ([]HostInfo, error) {
 	trips := n.roundTrips(ctx)
 	waiting, err := n.rt.Waiting(ctx)
@@ -258,6 +259,16 @@ func (n *Node) missed(host string, why error) {
 		n.forgetSightings()
 	}
 	s.info.Error = why.Error()
+}
+
+// forget drops what is known of a host that is not connected: one of those that come through the
+// socket to have a look, and never come again.
+func (n *Node) forget(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.known[host]; s != nil && !s.info.Connected {
+		delete(n.known, host)
+	}
 }
 
 // forgetSightings drops the sighting that is oldest, if there are too many; with mu held.

@@ -196,4 +196,14 @@ func TestTheRootIsAskedForOverOneLink(t *testing.T) {
 	if n := b.node.Links(); n != 1 {
 		t.Error("links that stay:", n)
 	}
+	listed := func() (n int) {
+		all, err := a.node.Hosts(a.ctx())
+		must(t, err)
+		return len(all)
+	}
+	if n := listed(); n != 1 {
+		t.Error("hosts that came to look:", n)
+	}
+	must(t, b.node.Close())
+	until(t, "who only looked is not remembered", func() bool { return listed() == 0 })
 }

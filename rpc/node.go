@@ -250,6 +250,9 @@ func (n *Node) welcome(raw net.Conn, hands shake, owner bool, s *seat) {
 	close(kept)
 	<-l.done()
 	n.drop(l)
+	if owner && !n.rt.Knows(peer) {
+		n.forget(peer)
+	}
 }
 
 // onceKept is serve from when kept is closed: what a guest asks may take a call back to it, over

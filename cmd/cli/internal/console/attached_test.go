@@ -90,6 +90,8 @@ func TestWhatIsMountedIsWalkedAsIfItWereHere(t *testing.T) {
 		{"ls(root.peers)", "\nb     directory 1 at " + host + " rwx\n"},
 		{"ls(root.peers.b)", " at " + host + " rwx\n"},
 		{"root.peers.b.shelf.weigh()", "0\n"},
+		{"where(root.peers.b)", `"` + b.rt.Host() + `"`},
+		{"where(root)", `"` + a.rt.Host() + `"`},
 		{"root.peers.b.bell.ring(True)", "\"ding\"\n"},
 		{"describe(root.peers.b.shelf)", "kind     test.example/shelf\n"},
 		{"each(root.peers, lambda r: r.shelf.weigh())", "of  result\nb        0\n"},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	starlarktime "go.starlark.net/lib/time"
@@ -25,7 +26,7 @@ import (
 func (s *Session) hostVerbs() []verb {
 	return []verb{
 		{"hosts", "", "the hosts that this one has met: where they are, whether they are connected and since when, and how much waits for them", s.hosts},
-		{"where", "x", "the host that has x, or that x is reached through; it is not asked", s.where},
+		{"where", "x", "the host that has x; if it cannot be asked, the one that x is reached through", s.where},
 		{"discard_host", "host", "end the waiting of every message that waits for a host which is gone for good: its name, or the first 8 characters. Returns how many there were", s.discardHost},
 		{
 			"foreign", `address[, schema=][, interface=]`, `what a Cap'n Proto server gives to whoever comes, at "tcp:localhost:7000", "unix:/run/calc.sock" or, with TLS, "calc.example.org:7000": ` +
@@ -83,6 +84,9 @@ func waiting(what string) error {
 	return &caps.Error{Op: what, Code: caps.ErrWouldBlock, Text: "a turn cannot wait for another host; call it before or after atomically"}
 }
 
+// askedFor is how long where waits for an answer.
+const askedFor = time.Second
+
 func (s *Session) where(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	x, err := oneRef(b, args, kwargs)
 	if err != nil {
@@ -90,6 +94,12 @@ func (s *Session) where(_ *starlark.Thread, b *starlark.Builtin, args starlark.T
 	}
 	if info, ok := s.ofForeign(x.ref); ok {
 		return starlark.String("the foreign program at " + info.Host), nil
+	}
+	// The host that the Ref came from may have it from a third, and says so if it is asked.
+	ctx, cancel := context.WithTimeout(s.ctx, askedFor)
+	defer cancel()
+	if info, err := s.Runtime.Describe(ctx, x.ref); err == nil && elsewhere(info) {
+		return starlark.String(info.Host), nil
 	}
 	host, err := s.Runtime.Where(s.ctx, x.ref)
 	return starlark.String(host), err
