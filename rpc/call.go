@@ -238,7 +238,7 @@ func (l *link) answered(f *frame) error {
 	} else {
 		p.r = f.answer()
 	}
-	p.done <- struct{}{}
 	l.reaches(p)
+	p.done <- struct{}{} // last: p is used again for another
 	return nil
 }

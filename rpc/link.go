@@ -140,8 +140,8 @@ func (l *link) end(why error, reason string) {
 	l.ended, l.bye = why, reason != ""
 	for id, p := range l.asked.calls {
 		l.withdraw(id, p, why)
-		p.done <- struct{}{}
 		l.reaches(p)
+		p.done <- struct{}{}
 	}
 	if l.bye {
 		l.out.buf = appendBye(l.out.buf, reason)
