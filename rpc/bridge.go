@@ -13,6 +13,9 @@ import (
 
 // This file is where Refs become tokens and tokens Refs, and nowhere else.
 
+// everything is all rights that a ceiling can leave.
+const everything = caps.Read | caps.Write | caps.Run
+
 // Deliver implements sturdy.Wire.
 func (n *Node) Deliver(ctx context.Context, host, at string, to []byte, m caps.Message) (caps.Reply, error) {
 	q, err := n.asks(ctx, host, m)
@@ -26,7 +29,7 @@ func (n *Node) Deliver(ctx context.Context, host, at string, to []byte, m caps.M
 
 // asks is m as a request of host, but for its target.
 func (n *Node) asks(ctx context.Context, host string, m caps.Message) (request, error) {
-	q := request{method: m.Method, body: m.Body}
+	q := request{method: m.Method, body: m.Body, sheds: uint8(everything &^ n.rt.Ceiling(ctx))}
 	for _, r := range m.Slots {
 		token, err := n.rt.Export(ctx, r, host)
 		if err != nil {
@@ -189,7 +192,11 @@ func (g guest) deliver(ctx context.Context, l *link, q request) (response, error
 	if m.Slots, err = g.n.refs(q.slots, l.peer(), g.at); err != nil {
 		return response{}, err
 	}
-	reply, err := g.call(ctx, l, q, m)
+	as := ctx
+	if q.sheds != 0 {
+		as = rt.Under(ctx, everything&^caps.Rights(q.sheds))
+	}
+	reply, err := g.call(as, l, q, m)
 	if err != nil {
 		return response{}, err
 	}

@@ -17,7 +17,8 @@ import (
 // a body, which is the rest.
 //
 //	hello     0       the largest message and the most slots that the sender takes
-//	request   id      op, milliseconds until the deadline or 0, target, method, slots, body;
+//	request   id      op, milliseconds until the deadline or 0, what rights the caller has shed,
+//	                  target, method, slots, body;
 //	                  of opBegin, in front of the target: the request whose result is called
 //	                  or 0, what the caller has of that, whether the result will be called
 //	response  id      slots, body
@@ -66,6 +67,7 @@ func (o op) changesNothing() bool { return o == opRestore || o == opDescribe || 
 // who make and serve requests.
 type request struct {
 	op     op
+	sheds  uint8  // the rights that the thread which calls may not use, of anything; 0: it is none
 	on     uint64 // the request whose result is called; 0: target is. Of opBegin, as the next two
 	has    uint8  // what the caller has of that result
 	keep   bool   // the result will be called
@@ -90,6 +92,7 @@ type frame struct {
 	id       uint64
 	op       op
 	left     uint64 // milliseconds until the deadline; 0: there is none
+	sheds    uint8
 	on       uint64
 	has      uint8
 	keep     bool
@@ -135,7 +138,7 @@ func (f *frame) parse(b []byte, lim *Limits) error {
 	case kindHello:
 		f.message, f.maxSlots = p.uvarint(), p.uvarint()
 	case kindRequest:
-		f.op, f.left = op(p.byte()), p.uvarint()
+		f.op, f.left, f.sheds = op(p.byte()), p.uvarint(), p.byte()
 		if f.op == opBegin {
 			f.on, f.has, f.keep = p.uvarint(), p.byte(), p.bool()
 		}
@@ -264,7 +267,7 @@ func slotsSize(slots [][]byte) int {
 
 // size is that of the frame's fields behind its number.
 func (q *request) size(left uint64) int {
-	n := 1 + uvarintSize(left)
+	n := 2 + uvarintSize(left)
 	if q.op == opBegin {
 		n += uvarintSize(q.on) + 2
 	}
@@ -281,7 +284,7 @@ func appendHeader(b []byte, k kind, id uint64, size int) []byte {
 
 func appendRequest(b []byte, id uint64, q *request, left uint64) []byte {
 	b = appendHeader(b, kindRequest, id, q.size(left))
-	b = binary.AppendUvarint(append(b, byte(q.op)), left)
+	b = append(binary.AppendUvarint(append(b, byte(q.op)), left), q.sheds)
 	if q.op == opBegin {
 		b = append(binary.AppendUvarint(b, q.on), q.has, 0)
 		if q.keep {

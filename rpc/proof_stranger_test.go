@@ -173,7 +173,7 @@ func (n note) append(b []byte) []byte {
 	if n.verdict != "" {
 		b = append(text(append(b, 1), n.verdict), uvarints(n.channel)...)
 	} else {
-		b = text(text(append(b, 0), string(n.target)), n.method)
+		b = text(text(append(b, 0, 0), string(n.target)), n.method)
 	}
 	b = append(text(b, n.body), uvarints(uint64(len(n.args)))...)
 	for _, a := range n.args {
@@ -209,6 +209,7 @@ func lettersOf(b []byte) (all []note) {
 			n.verdict = string(p.bytes(1 << 20))
 			p.uvarint()
 		} else {
+			p.uvarint()
 			n.target, n.method = p.bytes(1<<20), string(p.bytes(1<<20))
 		}
 		n.body = string(p.bytes(1 << 22))

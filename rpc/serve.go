@@ -91,7 +91,7 @@ const farthest = 100 * 365 * 24 * time.Hour
 // begin serves f, whose frame has size bytes, or answers that this is too much at once.
 func (l *link) begin(f *frame, method string, size int) error {
 	in := &incoming{l: l, id: f.id, size: size, q: request{
-		op: f.op, on: f.on, has: f.has, keep: f.keep, target: f.target, method: method, body: f.body, slots: f.slots,
+		op: f.op, sheds: f.sheds, on: f.on, has: f.has, keep: f.keep, target: f.target, method: method, body: f.body, slots: f.slots,
 	}}
 	if f.left > 0 {
 		in.due = time.Now().Add(time.Duration(min(f.left, uint64(farthest/time.Millisecond))) * time.Millisecond)

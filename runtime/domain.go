@@ -14,7 +14,8 @@ import (
 //
 // The ceiling holds for everything that runs on the thread, to any depth, for what it does in
 // its Steps with their contexts, and for the messages it sends to plain objects, as it was
-// when they were sent. A message to a thread is received under that thread's own ceiling: so
+// when they were sent. It holds on other hosts, too; Limits hold there for what is called from
+// here, as numbers of objects mean nothing to others. A message to a thread is received under that thread's own ceiling: so
 // one that may do little can ask one that may do more.
 type Domain struct {
 	Ceiling caps.Rights              // the most that may be used of any object; 0: as who spawns
@@ -73,7 +74,7 @@ func rightsText(r caps.Rights) string {
 	return r.String()
 }
 
-// mayKey finds the thread in the context of a Step.
+// mayKey finds the thread in the context of a Step, or the rights that Under leaves.
 type mayKey struct{}
 
 // stepOf is the thread whose Step has ctx, or nil.
@@ -86,15 +87,33 @@ func stepOf(ctx context.Context) *strand {
 // may do now, and not when the Step began. In another world than the thread's own the numbers
 // of objects mean others, and there is none of its meters: there the rights hold.
 func mayOf(ctx context.Context, rt *Runtime) *may {
-	s := stepOf(ctx)
-	if s == nil {
-		return nil
+	switch of := ctx.Value(mayKey{}).(type) {
+	case *strand:
+		m := of.may.Load()
+		if m == nil || of.rt == rt {
+			return m
+		}
+		return &may{nil, &domain{Rights: m.Rights}}
+	case caps.Rights:
+		return &may{nil, &domain{Rights: of}}
 	}
-	m := s.may.Load()
-	if m == nil || s.rt == rt {
-		return m
+	return nil
+}
+
+// Ceiling is the most that who holds ctx, which is no turn, may use of any object: the ceiling
+// of the thread whose Step has it, or what Under says. It is for package rpc, which tells the
+// host of an object that is called.
+func (rt *Runtime) Ceiling(ctx context.Context) caps.Rights {
+	if m := mayOf(ctx, rt); m != nil {
+		return m.Rights
 	}
-	return &may{nil, &domain{Rights: m.Rights}}
+	return everything
+}
+
+// Under returns ctx for calls on behalf of who may use no more than most of any object, nor more
+// than who holds ctx may: a thread of another host, whose ceiling holds for what it has done here.
+func (rt *Runtime) Under(ctx context.Context, most caps.Rights) context.Context {
+	return context.WithValue(ctx, mayKey{}, most&rt.Ceiling(ctx))
 }
 
 // mayAt is the domain with that number.

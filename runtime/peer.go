@@ -31,6 +31,9 @@ type peer struct {
 	// outcomes lie here for; see forget.go. Both are in nanoseconds since 1970.
 	Since, Heard int64
 	Silent       int64
+	// Ceilings are the domains that letters of threads are delivered under which may not use
+	// every right.
+	Ceilings map[caps.Rights]caps.Ref
 }
 
 func newPeerKind() *KindOf[peer] { return Define[peer]("sturdy/peer") }
@@ -46,7 +49,8 @@ const maxMarks = 16 // channels from one host; the lowest lineages are forgotten
 //	lineage      of the world that they are for, as far as that is known; else 0
 //	place        in the channel: the batch belongs behind that letter
 //	letters      each: place in the channel, number, mailbox, kind, then
-//	  a message  0; the token of its target; method; body; how many references, their tokens
+//	  a message  0; what rights the thread it is from may not use, 0 if there is none; the token of
+//	             its target; method; body; how many references, their tokens
 //	  an old one 2; how many seconds old it is; the rest as of a message
 //	  an answer  1; "ran" or "not run"; channel of the message; body; how many references, their tokens
 //
@@ -156,11 +160,14 @@ func (t *ReadTurn) packOne(b []byte, p *parcel, host string) []byte {
 		if via.Narrows() {
 			args = narrowed(args, via.Inward())
 		}
+		sheds := caps.Rights(0)
 		if l.ceiling != 0 {
 			m, err := t.mayAt(t.vat.handleOf(l.ceiling))
-			if via.Rights &= m.of(h); err != nil {
-				via.Rights = 0
+			if err != nil {
+				m = &may{nil, &domain{}}
 			}
+			via.Rights &= m.of(h)
+			sheds = everything &^ m.Rights
 		}
 		to, _ := h.remote()
 		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(b, p.seq), l.number), h.oid.N)
@@ -169,6 +176,7 @@ func (t *ReadTurn) packOne(b []byte, p *parcel, host string) []byte {
 		} else {
 			b = append(b, isMessage)
 		}
+		b = append(b, byte(sheds))
 		b = appendText(b, string(homeToken(to.Token, via)))
 		b = appendText(b, l.method)
 	}
@@ -190,7 +198,8 @@ type arrival struct {
 	number, box uint64 // where it waits at the other host, or what is answered waits here
 	channel     uint64 // of what is answered
 	answer, ran bool
-	age         uint64 // seconds, if it may have been brought before, and that is too long ago; else 0
+	age         uint64      // seconds, if it may have been brought before, and that is too long ago; else 0
+	sheds       caps.Rights // what the thread that it is from may not use
 	to          caps.Ref
 	method      string
 	body        []byte
@@ -321,6 +330,9 @@ func (in *intake) take(a *arrival) (note byte, err error) {
 	if err != nil {
 		return noteTaken, t.answer(&l, settled{err: outcome(a.method, nil, err)})
 	}
+	if a.sheds != 0 {
+		l.ceiling = in.under(everything &^ a.sheds)
+	}
 	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, l.from, t.Now().UnixNano(), a.body
 	v.next++
 	l.slots = v.rt.slots([]objstore.Slot{v.rt.slot(a.to)}, a.args)
@@ -338,6 +350,19 @@ func (in *intake) note(seq uint64) error {
 	}
 	in.p.Marks[in.lineage] = seq
 	return nil
+}
+
+// under is the number of the domain of who may use no more than most.
+func (in *intake) under(most caps.Rights) uint64 {
+	rt := in.t.r.vat.rt
+	ref, ok := in.p.Ceilings[most]
+	if !ok {
+		ref = rt.domains.New(in.t, domain{Rights: most})
+		all := map[caps.Rights]caps.Ref{most: ref} // a new one, as the marks
+		maps.Copy(all, in.p.Ceilings)
+		in.p.Ceilings = all
+	}
+	return rt.numberOf(ref)
 }
 
 // own makes the peer's state writable, and the peer if there is none.
@@ -493,91 +518,3 @@ func readable(e *caps.Error) *caps.Error {
 }
 
 const maxErrorText = 4 << 10 // bytes of the text of an error from another host
-
-// unpack reads a batch of host. What is wrong with one letter is that letter's refusal; what
-// cannot be read is an error.
-func (rt *Runtime) unpack(in *intake, batch []byte) (all []arrival, err error) {
-	bad := &caps.Error{Op: "accept", Object: in.host, Code: caps.ErrBadArgument, Text: "a batch of letters from the other host does not decode"}
-	p := letterParser{rest: batch}
-	version := p.uvarint()
-	if version != batchVersion && version != batchBehind {
-		return nil, bad
-	}
-	in.lineage, in.expects = p.uvarint(), p.uvarint()
-	if version == batchBehind {
-		in.after = p.uvarint()
-	}
-	u := unpacker{rt: rt, host: in.host, at: in.at}
-	all = make([]arrival, 0, min(maxParcels, 1+len(batch)/leastParcel))
-	for len(p.rest) > 0 && !p.bad {
-		a := arrival{seq: p.uvarint(), number: p.uvarint()}
-		if a.number != 0 {
-			u.one(&p, &a)
-		} else {
-			_, a.refused = rt.ImportOwn([]byte(p.str("")), in.host)
-		}
-		if all = append(all, a); len(all) > maxParcels {
-			return nil, bad
-		}
-	}
-	if p.bad {
-		return nil, bad
-	}
-	return all, nil
-}
-
-// unpacker reads the letters of a batch. Many are for the same target, which is looked up once.
-type unpacker struct {
-	rt       *Runtime
-	host, at string
-	token    string // of the target of the last letter
-	to       caps.Ref
-	refused  error
-}
-
-func (u *unpacker) target(token string) (caps.Ref, error) {
-	if token != u.token || u.token == "" {
-		u.token = token
-		u.to, u.refused = u.rt.ImportOwn([]byte(token), u.host)
-	}
-	return u.to, u.refused
-}
-
-func (u *unpacker) one(p *letterParser, a *arrival) {
-	a.box = p.uvarint()
-	switch kind := p.uvarint(); kind {
-	case isAnswer:
-		a.answer, a.ran = true, p.str(ranText) == ranText
-		a.channel = p.uvarint()
-	case isMessage, isOld:
-		if kind == isOld {
-			a.age = p.uvarint()
-		}
-		a.to, a.refused = u.target(p.str(u.token))
-		a.method = p.str("")
-		if len(a.method) > maxKind || !caps.Printable(a.method) {
-			a.refused = badToken()
-		}
-	default:
-		p.bad = true
-	}
-	a.body = []byte(p.str(""))
-	n := p.uvarint()
-	if n > maxSlots || n > uint64(len(p.rest)) {
-		p.bad = true
-	}
-	for ; n > 0 && !p.bad; n-- {
-		token := p.str("")
-		if p.bad {
-			return
-		}
-		r, err := u.rt.Import([]byte(token), u.host, u.at)
-		if err == nil && r.IsNull() {
-			err = badToken()
-		}
-		if a.refused == nil {
-			a.refused = err
-		}
-		a.args = append(a.args, r)
-	}
-}
