@@ -61,6 +61,7 @@ func (rt *Runtime) forgetPeers() {
 		case <-ctx.Done():
 			return
 		}
+		rt.remotes.tidy()
 		if n, err := rt.forget(ctx); err != nil && ctx.Err() == nil {
 			rt.log.Warn("what is kept of other hosts could not be looked through; it is tried again later", "err", err)
 		} else if n > 0 {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"unsafe"
 	"weak"
@@ -91,15 +92,33 @@ func (rt *Runtime) standInFor(r remote) *handle {
 	s.latent.kind, s.latent.state = v.latentRemote, unsafe.Pointer(s)
 	s.h.cur.Store(&s.latent)
 	if len(m.by) > 2*m.swept+1024 {
-		for k, w := range m.by {
-			if w.Value() == nil {
-				delete(m.by, k)
-			}
-		}
-		m.swept = len(m.by)
+		m.sweep()
 	}
 	m.by[key] = weak.Make(s)
 	return &s.h
+}
+
+// sweep drops what stands for stand-ins that nobody holds any more; with mu held. A map that was
+// large keeps its room, so what is left of one gets another.
+func (m *remotes) sweep() {
+	was := len(m.by)
+	for k, w := range m.by {
+		if w.Value() == nil {
+			delete(m.by, k)
+		}
+	}
+	if m.swept = len(m.by); was > 2*m.swept+1024 {
+		by := make(map[string]weak.Pointer[standIn], m.swept)
+		maps.Copy(by, m.by)
+		m.by = by
+	}
+}
+
+// tidy is sweep for when no more are made.
+func (m *remotes) tidy() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sweep()
 }
 
 // standInKey is the row of the activity that names the object which a stand-in became. Without
@@ -145,6 +164,16 @@ func (h *handle) remote() (*remote, error) {
 		return nil, nil
 	}
 	return (*remote)(v.state), nil
+}
+
+// objectOf is the object of that number for who makes a Ref of the number: a slot says of what it
+// holds whether that is on another host, so this has to be known before the Ref is stored or sent to.
+func (v *vat) objectOf(n uint64) *handle {
+	h := v.handleOf(n)
+	if c := h.cur.Load(); (c == nil || c.state == nil) && !h.away.Load() {
+		_, _ = h.load() // what fails here fails when it is called, too
+	}
+	return h
 }
 
 // materialiseRemote makes an object of the stand-in h.

@@ -134,7 +134,7 @@ func (rt *Runtime) ImportOwn(text []byte, host string) (none caps.Ref, err error
 		a = a.Through(caps.Authority{Deep: true})
 	}
 	a.Gate = rt.gates.Open(t.path)
-	return rt.ref(rt.vat.handleOf(t.object), a), nil
+	return rt.ref(rt.vat.objectOf(t.object), a), nil
 }
 
 // badToken says nothing of why.
