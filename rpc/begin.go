@@ -65,9 +65,7 @@ func (l *link) free(k *keeping) {
 	}
 	delete(l.asked.keeps, k.id)
 	l.out.buf = appendHeader(l.out.buf, kindRelease, k.id, 0)
-	if !l.out.flushing {
-		l.kick()
-	}
+	l.soon()
 }
 
 // keepsStill reports whether the peer keeps the result of request id.
