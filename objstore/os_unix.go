@@ -23,6 +23,12 @@ func lockFile(f *os.File, shared bool) error {
 	return os.NewSyscallError("flock", err)
 }
 
+// unlockFile gives the lock back, also if a child that is being started has the file, too: until
+// it runs its own program it has all files of this one.
+func unlockFile(f *os.File) error {
+	return os.NewSyscallError("flock", syscall.Flock(int(f.Fd()), syscall.LOCK_UN))
+}
+
 // fileIdentity is the device and the inode: a copy has another inode, a renamed directory
 // the same.
 func fileIdentity(info fs.FileInfo) string {

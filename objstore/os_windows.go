@@ -8,6 +8,8 @@ import (
 // lockFile leaves locking to bbolt, which locks its own file on this system.
 func lockFile(*os.File, bool) error { return nil }
 
+func unlockFile(*os.File) error { return nil }
+
 // fileIdentity cannot tell a copy on this system.
 func fileIdentity(fs.FileInfo) string { return "" }
 

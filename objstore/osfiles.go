@@ -118,7 +118,7 @@ func (d osFiles) Lock(since time.Time, shared bool) (unlock func() error, err er
 			return nil, errors.Join(err, f.Close())
 		}
 	}
-	return f.Close, nil
+	return func() error { return errors.Join(unlockFile(f), f.Close()) }, nil
 }
 
 func writeText(f *os.File, text string) error {
