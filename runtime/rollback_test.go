@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -317,6 +318,7 @@ func TestALetterThatWasUnderWayAtARollbackHasPerhapsRun(t *testing.T) {
 		"and it is discarded": func(n *narrow, _ *courier, _ Grant) {
 			n.must(n.b.Activity().Discard(context.Background(), n.waiting()[0].ID))
 		},
+		"and is discarded before the batch is back": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := narrows(t)
@@ -328,8 +330,13 @@ func TestALetterThatWasUnderWayAtARollbackHasPerhapsRun(t *testing.T) {
 			n.must(err)
 			n.quiet(n.a)
 			n.full(n.b)
+			if ends == nil {
+				n.must(n.b.Activity().Discard(t.Context(), n.waiting()[0].ID))
+			}
 			n.lost(c, b, caps.ErrMaybeExecuted)
-			ends(n, c, g)
+			if ends != nil {
+				ends(n, c, g)
+			}
 			n.ran(p)
 		})
 	}
@@ -356,4 +363,46 @@ func TestALetterThatWasGivenUpIsNotWaitedForForEver(t *testing.T) {
 	if _, err := p.Await(ctx); ctx.Err() != nil || !errors.Is(err, caps.ErrRevoked) && !errors.Is(err, caps.ErrMaybeExecuted) {
 		t.Error(err, n.waiting())
 	}
+}
+
+// The answer to a batch says that its letters will not be lost: whoever gets it brings them no more.
+func TestABatchIsAnsweredWhenItIsOnDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := narrows(t)
+		for i := range int64(2) { // the second comes again, and there is nothing to write for it
+			p := diaryWrite.Send(t.Context(), n.ours, i)
+			c := n.by(n.b)
+			_, letters := n.leaves(c)
+			for range 2 {
+				open := make(chan struct{})
+				n.disks[n.a].Hook(func(op, _ string, _ int) (int, error) {
+					if op == "sync" {
+						<-open
+					}
+					return 0, nil
+				})
+				answered := make(chan error, 2)
+				for range 2 {
+					go func() { _, err := n.a.Accept(t.Context(), n.b.Host(), "", letters); answered <- err }()
+				}
+				synctest.Wait()
+				written := n.a.vat.lsn == n.a.vat.snaps.durable.Load().lsn
+				if len(answered) > 0 && !written {
+					t.Error("answered before it was on disk")
+				}
+				close(open)
+				n.must(<-answered)
+				n.must(<-answered)
+				n.disks[n.a].Hook(nil)
+				n.quiet(n.a)
+			}
+			back := n.by(n.a)
+			b, letters := n.leaves(back)
+			n.comes(back, b, letters)
+			if got, err := p.Await(within(t)); got != i || err != nil {
+				t.Error(got, err)
+			}
+			n.quiet(n.a)
+		}
+	})
 }

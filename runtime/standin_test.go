@@ -111,3 +111,26 @@ func TestADeepRefOfAStrangerOnlyReads(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// The table of stand-ins is as large as those that are held ask for, however many have gone.
+func TestRefsThatComeAndGoDoNotAddUp(t *testing.T) {
+	c := newCables(t)
+	a, r := c.open("")
+	b, _ := c.open("")
+	token, err := a.Export(t.Context(), r, b.Host())
+	c.must(err)
+	const each = 5000
+	for i := range 8 * each {
+		token[len(token)-1], token[len(token)-2] = byte(i), byte(i>>8) // nobody calls it
+		_, err := b.Import(token, a.Host(), "")
+		c.must(err)
+		if i%each == each-1 {
+			goruntime.GC()
+		}
+	}
+	b.remotes.mu.Lock()
+	defer b.remotes.mu.Unlock()
+	if n := len(b.remotes.by); n > 3*each+1024 {
+		t.Errorf("%d places are taken, and nobody holds a Ref", n)
+	}
+}
