@@ -150,7 +150,7 @@ func (r road) Ended(fn func()) {
 		return
 	}
 	r.l.mu.Unlock()
-	fn()
+	go fn()
 }
 
 // reaches notes that p is settled, and has that told if it was begun; with mu held.
@@ -179,7 +179,12 @@ func (l *link) tell() {
 			return
 		}
 		l.mu.Unlock()
+		over := l.over()
 		for _, fn := range all {
+			if over { // it may be what makes the call over another link, and takes its time
+				go fn()
+				continue
+			}
 			fn()
 		}
 	}
@@ -192,7 +197,7 @@ func (l *link) prompt(p *pending) {
 		l.mu.Unlock()
 		return
 	}
-	l.flush(l.out.buffered && l.out.held && p.end-l.out.proven <= promptWrite)
+	l.flush(l.out.buffered && l.out.held && l.out.queued()-l.out.proven <= promptWrite)
 }
 
 // Begin calls the result, of which the caller has these rights.
@@ -223,7 +228,9 @@ func (r road) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bo
 // waiter waits for the answer to p, which is r's request.
 func (r road) waiter(ctx context.Context, method string, p *pending) func() (caps.Reply, error) {
 	return func() (caps.Reply, error) {
-		r.l.prompt(p)
+		if ctx.Err() == nil { // else it had better not leave
+			r.l.prompt(p)
+		}
 		a, err := r.l.await(ctx, r.id, p)
 		if err != nil {
 			return caps.Reply{}, err

@@ -78,3 +78,57 @@ func TestAnswersOfAChainLeaveTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoWaitsForLittleDoesNotWriteMuch has a peer that reads nothing, and something large behind
+// what is waited for: to write that, too, would take no heed of the deadline.
+func TestWhoWaitsForLittleDoesNotWriteMuch(t *testing.T) {
+	near, far := ends(t, "unix")
+	l := newLink(near, "z", echo, Limits{}, quiet())
+	lim := Limits{}.withDefaults()
+	if _, err := far.Write(appendHello([]byte(preface), &lim)); err != nil {
+		t.Fatal(err)
+	}
+	<-l.greeted
+	_, little, err := l.put(t.Context(), &request{op: opBegin, method: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = l.put(t.Context(), &request{op: opBegin, method: "m", body: make([]byte, 3<<20)}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	go func() {
+		l.prompt(little)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for a peer that does not read")
+	}
+	_ = far.Close()
+	<-l.done()
+}
+
+// TestAnswersThatWillNotComeAreToldSideBySide: what is told of one may make the call again.
+func TestAnswersThatWillNotComeAreToldSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := pair(t, echo, echo, Limits{})
+		call(t, a, "m", "x")
+		stop, told := make(chan bool), make(chan bool)
+		for _, fn := range []func(){func() { <-stop }, func() { close(told) }} {
+			id, p, err := a.put(t.Context(), &request{op: opBegin, method: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			road{nil, a, id, "z", p.goal}.Ended(fn)
+		}
+		a.close(nil)
+		<-told
+		id, p, err := a.put(t.Context(), &request{op: opBegin, method: "m"})
+		if err == nil {
+			t.Error("begun over a link that has ended", id, p)
+		}
+		close(stop)
+	})
+}

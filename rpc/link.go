@@ -14,8 +14,8 @@ import (
 	"github.com/sturdyrt/sturdy/caps"
 )
 
-// handler serves what a peer asks. It is called on a goroutine of its own for each request, also
-// for opSend: batches of letters say themselves in what order they are to be taken. ctx ends when the peer cancels, its deadline passes, the handler returns, or the link
+// handler serves what a peer asks. It is called for each request on a goroutine that does nothing
+// else meanwhile, also for opSend: batches of letters say themselves in what order they are to be taken. ctx ends when the peer cancels, its deadline passes, the handler returns, or the link
 // breaks; it carries no values. An error is sent as a *caps.Error, each field cut to a limit.
 type handler func(ctx context.Context, l *link, q request) (response, error)
 

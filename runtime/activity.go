@@ -15,6 +15,7 @@ const activityNumber = 3
 //	p  thread u64              a thread that has not ended, see thread.go
 //	r  thread u64              a thread that could run if it had a goroutine
 //	h  name of a host          the number, a uvarint, of the peer that stands for it, see peer.go
+//	c  rights u64              the number, a uvarint, of the domain with that ceiling, see domain.go
 //	s  hash of a token         the number, a uvarint, of its stand-in, see remote.go
 //
 // with numbers big-endian, and times in nanoseconds since 1970.

@@ -288,10 +288,11 @@ func (c *courier) send(b *load) {
 
 // parcels is room for n of them.
 func (c *courier) parcels(n int) []parcel {
-	if last := len(c.spare) - 1; last >= 0 && cap(c.spare[last]) >= n {
-		ps := c.spare[last][:n]
-		c.spare = c.spare[:last]
-		return ps
+	if last := len(c.spare) - 1; last >= 0 {
+		ps := c.spare[last]
+		if c.spare = c.spare[:last]; cap(ps) >= n { // what is too small goes
+			return ps[:n]
+		}
 	}
 	return make([]parcel, n)
 }
@@ -395,10 +396,11 @@ func (c *courier) collect() (b *load, g *group, letters int) {
 		return nil, nil, r.letters
 	}
 	c.at = r.at
+	pending := v.pending() // before it is looked what is durable: that goes on meanwhile
 	all, blocked := r.take(c.most, v.snaps.durable.Load().lsn)
 	if len(all) == 0 {
 		if blocked {
-			g = v.pending()
+			g = pending
 			v.wake(v.kick)
 		}
 		if !c.ping || len(c.under) > 0 {

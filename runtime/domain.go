@@ -3,10 +3,12 @@ package sturdy
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 
 	"github.com/sturdyrt/sturdy/caps"
+	"github.com/sturdyrt/sturdy/objstore"
 )
 
 // Domain is what a new thread holds, and the most that it may ever do. The zero Domain is that
@@ -112,6 +114,7 @@ func (rt *Runtime) Ceiling(ctx context.Context) caps.Rights {
 
 // Under returns ctx for calls on behalf of who may use no more than most of any object, nor more
 // than who holds ctx may: a thread of another host, whose ceiling holds for what it has done here.
+// Of a Step's ctx it keeps the ceiling and nothing else: neither Limits nor the meter.
 func (rt *Runtime) Under(ctx context.Context, most caps.Rights) context.Context {
 	return context.WithValue(ctx, mayKey{}, most&rt.Ceiling(ctx))
 }
@@ -146,13 +149,27 @@ func (m *may) number() uint64 {
 }
 
 // here is what the turn may do, as an object of this world: that of a thread of another world
-// has none yet.
+// has none.
 func (t *WriteTurn) here() *may {
 	if m := t.r.may; m != nil && m.h == nil {
-		h, _, _ := t.r.vat.rt.open(t.r.vat.rt.domains.New(t, *m.domain))
-		t.r.may = &may{h, m.domain}
+		t.r.may = &may{t.plain(m.Rights), m.domain}
 	}
 	return t.r.may
+}
+
+// plain is the domain of who may use no more than most, and nothing else is known of: there is one
+// for each in a world, however many others ask for it.
+func (t *WriteTurn) plain(most caps.Rights) *handle {
+	v, elem := t.r.vat, activityElem('c', uint64(most))
+	if rec, ok := t.r.element(v.rt.activity, elem); ok {
+		if n, size := binary.Uvarint(rec.Body); size > 0 {
+			return v.handleOf(n)
+		}
+	}
+	h, _, _ := v.rt.open(v.rt.domains.New(t, domain{Rights: most}))
+	row := objstore.Record{Body: binary.AppendUvarint(nil, h.oid.N)}
+	t.change(&element{key: objstore.ElementKey(v.activityOID(), elem), rec: row, kind: v.activityKind})
+	return h
 }
 
 // ref is the domain as it is stored.

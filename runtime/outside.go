@@ -22,7 +22,8 @@ import (
 // has done outside no error takes back: not that it panicked, nor that its result cannot be
 // encoded (ErrBadResult), nor ErrRevoked because a grant was taken back while it ran. An
 // ErrNotDelivered that it got from a call of its own is told as ErrMaybeExecuted, as it may
-// have acted before; a body that has not says so by returning the code itself.
+// have acted before; a body that has not says so by returning the code itself. Calls from other
+// hosts share goroutines: what locks its thread (runtime.LockOSThread) unlocks it before it returns.
 func Outside[S, A, R any](m caps.Method[A, R], body func(context.Context, S, A) (R, error)) Part[S] {
 	return part[S]{func(d *definition) {
 		t, ok := newTyped[A, R](d, m.Name(), caps.Run)

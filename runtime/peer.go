@@ -31,9 +31,6 @@ type peer struct {
 	// outcomes lie here for; see forget.go. Both are in nanoseconds since 1970.
 	Since, Heard int64
 	Silent       int64
-	// Ceilings are the domains that letters of threads are delivered under which may not use
-	// every right.
-	Ceilings map[caps.Rights]caps.Ref
 }
 
 func newPeerKind() *KindOf[peer] { return Define[peer]("sturdy/peer") }
@@ -331,7 +328,7 @@ func (in *intake) take(a *arrival) (note byte, err error) {
 		return noteTaken, t.answer(&l, settled{err: outcome(a.method, nil, err)})
 	}
 	if a.sheds != 0 {
-		l.ceiling = in.under(everything &^ a.sheds)
+		l.ceiling = t.plain(everything &^ a.sheds).oid.N
 	}
 	l.number, l.opening, l.sender, l.at, l.body = v.next, v.rt.incarnation, l.from, t.Now().UnixNano(), a.body
 	v.next++
@@ -350,19 +347,6 @@ func (in *intake) note(seq uint64) error {
 	}
 	in.p.Marks[in.lineage] = seq
 	return nil
-}
-
-// under is the number of the domain of who may use no more than most.
-func (in *intake) under(most caps.Rights) uint64 {
-	rt := in.t.r.vat.rt
-	ref, ok := in.p.Ceilings[most]
-	if !ok {
-		ref = rt.domains.New(in.t, domain{Rights: most})
-		all := map[caps.Rights]caps.Ref{most: ref} // a new one, as the marks
-		maps.Copy(all, in.p.Ceilings)
-		in.p.Ceilings = all
-	}
-	return rt.numberOf(ref)
 }
 
 // own makes the peer's state writable, and the peer if there is none.

@@ -179,6 +179,10 @@ func TestAServerOfOthersIsCalled(t *testing.T) {
 	if _, err := bellRing.Call(t.Context(), bell.Attenuate(caps.Read), ring{Times: 3}); !errors.Is(err, caps.ErrNoRight) {
 		t.Error(err)
 	}
+	under := w.h.rt.Under(t.Context(), caps.Read) // a thread that may only read
+	if _, err := bellRing.Call(under, bell, ring{Times: 3}); !errors.Is(err, caps.ErrNoRight) || !strings.Contains(err.Error(), "ceiling") {
+		t.Error(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := bellRing.Call(ctx, bell, ring{Times: 2}); !errors.Is(err, caps.ErrMaybeExecuted) || !errors.Is(err, context.DeadlineExceeded) {

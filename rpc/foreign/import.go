@@ -147,7 +147,7 @@ func (t *typed) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (caps
 		}
 		return caps.Reply{}, e
 	}
-	how, err := t.allowed(via, m.Method)
+	how, err := t.allowed(ctx, via, m.Method)
 	if err != nil {
 		return fault(err)
 	}
@@ -173,8 +173,8 @@ func (t *typed) Deliver(ctx context.Context, via caps.Ref, m caps.Message) (caps
 	return caps.Reply{Body: body, Slots: narrowed(slots, a)}, nil
 }
 
-// allowed finds a method, and whether via allows it.
-func (t *typed) allowed(via caps.Ref, name string) (*numbered, error) {
+// allowed finds a method, and whether via allows it, and the ceiling of who calls.
+func (t *typed) allowed(ctx context.Context, via caps.Ref, name string) (*numbered, error) {
 	_, a, _ := t.c.h.maker.Open(via)
 	if err := a.Gate.Check(name, nil); err != nil {
 		return nil, err
@@ -202,6 +202,8 @@ func (t *typed) allowed(via caps.Ref, name string) (*numbered, error) {
 		}
 		if need := needOf(m.needs); !a.Allows(need) {
 			return nil, &caps.Error{Code: caps.ErrNoRight, Text: fmt.Sprintf("needs %v; the reference has %v", need, a.Rights)}
+		} else if most := t.c.h.rt.Ceiling(ctx); need&^most != 0 {
+			return nil, &caps.Error{Code: caps.ErrNoRight, Text: fmt.Sprintf("needs %v; the ceiling of the thread is %v", need, most)}
 		}
 		return &numbered{m, cmp.Or(m.in, f.id)}, nil
 	}
