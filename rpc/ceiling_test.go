@@ -118,12 +118,12 @@ func TestACeilingHoldsForWhatIsDoneElsewhere(t *testing.T) {
 				a, vault := office(t, listening(), agent{})
 				var asked caps.Ref
 				must(t, a.Update(ctx, func(t *sturdy.WriteTurn) error { asked = agentKind.New(t, agent{Vault: vault}); return nil }))
-				b, mine := office(t, listening(), agent{})
+				b, between := office(t, listening(), agent{})
 				to := gives(t, a, b, asked)
 				rt := b
 				if hops == 2 {
-					must(t, agentTake.Call(ctx, mine, to))
-					rt, mine = office(t, rpc.Options{}, agent{})
+					must(t, agentTake.Call(ctx, between, to))
+					rt, _ = office(t, rpc.Options{}, agent{})
 					there, err := b.Root().Get(ctx, "agent")
 					must(t, err)
 					to, err = agentShow.Call(ctx, gives(t, b, rt, there))

@@ -23,6 +23,7 @@ const (
 // hand has in served by one that has nothing to do, or by a new one; with mu held.
 func (l *link) hand(in *incoming) {
 	c := &l.load.crew
+	l.load.ready++
 	last := len(c.idle) - 1
 	if last < 0 {
 		go (&server{make(chan *incoming, 1)}).serve(in)
@@ -43,6 +44,7 @@ func (s *server) serve(in *incoming) {
 			in.q.is.advance()
 		}
 	}()
+	in.l.begins()
 	for in != nil {
 		in.run()
 		l, is := in.l, in.q.is
@@ -56,7 +58,9 @@ func (s *server) serve(in *incoming) {
 		if !rests {
 			return
 		}
-		in = <-s.next
+		if in = <-s.next; in != nil {
+			l.begins()
+		}
 	}
 }
 

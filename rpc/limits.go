@@ -26,7 +26,8 @@ type Limits struct {
 	// caps.ErrBadArgument of a call that is larger, and caps.ErrBadResult of a result.
 	MessageBytes int
 	// Calls is how many requests of one peer are served at once: 1024. The next are answered
-	// with caps.ErrOverloaded.
+	// with caps.ErrOverloaded, and slowly. Of one that does not read its answers no more are
+	// served when BytesInFlight of them wait. No more than 32 stand before those of other peers.
 	Calls int
 	// BytesInFlight is how many bytes may wait to be written to a peer before calls wait too,
 	// and how many the requests may hold together that are served for it: 16 MiB. Less than

@@ -76,6 +76,7 @@ func newLink(conn net.Conn, peer string, serve handler, lim Limits, log *slog.Lo
 	l.spares.New = func() any { return &pending{done: make(chan struct{}, 1)} }
 	l.asked.calls, l.asked.canceled = map[uint64]*pending{}, map[uint64]struct{}{}
 	l.asked.keeps = map[uint64]*keeping{}
+	l.load.moved = make(chan struct{}, 1)
 	l.load.serving, l.load.kept = map[uint64]*incoming{}, map[uint64]*kept{}
 	l.out.kick = make(chan struct{}, 1)
 	l.out.buffered = buffered(conn)

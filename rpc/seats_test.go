@@ -157,13 +157,29 @@ func TestAProgramThatIsKnownAndIdleGivesUpItsPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := visit(t, n, s)
-	for range 3 {
-		visit(t, n, s)
+	gone := make(chan bool, 4)
+	for range 4 {
+		c := visit(t, n, s)
+		go func() {
+			<-c.Done()
+			gone <- true
+		}()
 	}
-	<-time.After(atRest + 300*time.Millisecond) // go-capnp finishes its calls a quarter of a second late
+	rest := func() bool { // go-capnp finishes its calls a quarter of a second late
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for s := range n.seats {
+			if !s.rests() {
+				return false
+			}
+		}
+		return true
+	}
+	for late := time.Now().Add(20 * time.Second); !rest() && time.Now().Before(late); {
+		<-time.After(10 * time.Millisecond)
+	}
 	shows(t, barge(t, n, 60, echo), s)
-	<-first.Done()
+	<-gone
 	if known, strangers := sits(n); known+strangers != 4 {
 		t.Errorf("%d are known, %d strangers", known, strangers)
 	}

@@ -19,6 +19,53 @@ type load struct {
 	held    int                  // bytes of their requests
 	kept    map[uint64]*kept     // results that may be called
 	crew    crew
+	ready   int           // requests that were handed over and have not begun
+	moved   chan struct{} // of capacity 1: some have
+	refused int           // requests, since the reader paused
+}
+
+const (
+	// maxReady is how many requests of one peer wait for a processor. If the reader went on, those
+	// of a peer that asks without end would all stand before the next one of another.
+	maxReady = 32
+	// maxRefused is after how many refusals the reader pauses, and refusalPause for how long: a
+	// refusal costs the peer less than this host.
+	maxRefused   = 16
+	refusalPause = time.Millisecond
+)
+
+// paces has the reader wait until what was read has begun, as far as that takes a processor and
+// nothing else: of the peer it asks nothing, so two readers never wait for each other.
+func (l *link) paces() {
+	l.mu.Lock()
+	for l.load.ready >= maxReady && l.ended == nil {
+		l.mu.Unlock()
+		select {
+		case <-l.load.moved:
+		case <-l.broken:
+		}
+		l.mu.Lock()
+	}
+	pause := l.load.refused >= maxRefused
+	if pause {
+		l.load.refused = 0
+	}
+	l.mu.Unlock()
+	if pause {
+		time.Sleep(refusalPause)
+	}
+}
+
+// begins notes that a request which was handed over has begun.
+func (l *link) begins() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.load.ready--; l.load.ready == maxReady/2 {
+		select {
+		case l.load.moved <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // incoming is a request that is served, and the context of its handler: one allocation
@@ -90,6 +137,7 @@ const farthest = 100 * 365 * 24 * time.Hour
 
 // begin serves f, whose frame has size bytes, or answers that this is too much at once.
 func (l *link) begin(f *frame, method string, size int) error {
+	l.paces()
 	in := &incoming{l: l, id: f.id, size: size, q: request{
 		op: f.op, sheds: f.sheds, on: f.on, has: f.has, keep: f.keep, target: f.target, method: method, body: f.body, slots: f.slots,
 	}}
@@ -107,6 +155,7 @@ func (l *link) begin(f *frame, method string, size int) error {
 	}
 	l.load.last = f.id
 	if e := l.refuses(&in.q, size); e != nil {
+		l.load.refused++
 		l.out.buf = appendError(l.out.buf, f.id, e)
 		l.flushReply()
 		return nil
@@ -128,6 +177,8 @@ func (l *link) refuses(q *request, size int) *caps.Error {
 	switch {
 	case l.load.running >= l.lim.Calls || l.load.running > 0 && l.load.held+size > l.lim.BytesInFlight:
 		return overloaded(q.method, nil, "%d requests of this host are being served", l.load.running)
+	case l.full(leastMessage):
+		return overloaded(q.method, nil, "%d bytes of answers wait until they are read", l.out.waiting())
 	case q.keep && len(l.load.kept) >= l.lim.Calls:
 		return overloaded(q.method, nil, "%d results are kept for this host, which it has not released", len(l.load.kept))
 	case q.on != 0 && l.load.kept[q.on] == nil:
