@@ -147,11 +147,21 @@ func (c *conn) abort(err error) {
 	if !errors.As(err, &o) {
 		return
 	}
-	c.goodbye(rpccp.Exception_Type_failed, clean(o.Error(), maxReason))
+	c.goodbye(rpccp.Exception_Type_failed, clean(o.Error(), maxReason), err)
+	// What the peer has sent and nobody has read would take the reason away from it again.
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.nc.SetReadDeadline(time.Now().Add(lastWord / 20))
+		_, _ = io.Copy(io.Discard, c.nc)
+	}
 }
 
-// goodbye tells the peer why the connection ends.
-func (c *conn) goodbye(kind rpccp.Exception_Type, reason string) {
+// lastWord is how long a program has for hearing why its connection ends.
+const lastWord = time.Second
+
+// goodbye tells the peer why the connection ends, which it does if the peer does not listen.
+func (c *conn) goodbye(kind rpccp.Exception_Type, reason string, why error) {
+	late := time.AfterFunc(lastWord, func() { c.end(why) })
+	defer late.Stop()
 	_ = c.tell(func(m rpccp.Message) error { // it may be gone
 		e, err := m.NewAbort()
 		if err != nil {
@@ -160,7 +170,7 @@ func (c *conn) goodbye(kind rpccp.Exception_Type, reason string) {
 		e.SetType(kind)
 		return e.SetReason(reason)
 	})
-	c.out.flush(true)
+	c.out.drain()
 }
 
 // newMessage is an empty message in one segment.

@@ -184,6 +184,24 @@ func (o *outbox) flush(mine bool) {
 	o.write()
 }
 
+// drain writes what there is, or waits for who does.
+func (o *outbox) drain() {
+	for {
+		o.flush(true)
+		o.mu.Lock()
+		if !o.active || o.over != nil {
+			o.mu.Unlock()
+			return
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		<-room
+	}
+}
+
 // write writes until nothing is left.
 func (o *outbox) write() {
 	o.mu.Lock()

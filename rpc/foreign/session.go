@@ -38,13 +38,9 @@ func (s *Session) Busy() bool { return s.c.busy() }
 // LastHeard is when a message came last, or when the program did.
 func (s *Session) LastHeard() time.Time { return s.c.start.Add(time.Duration(s.c.heard.Load())) }
 
-// lastWord is how long a program has for hearing why its connection ends.
-const lastWord = time.Second
-
 // Close tells the program why it has to go, if it listens, and ends the connection.
 func (s *Session) Close(why error) {
-	late := time.AfterFunc(lastWord, func() { s.c.end(errEnded) })
-	defer late.Stop()
-	s.c.goodbye(thrown(why))
+	kind, reason := thrown(why)
+	s.c.goodbye(kind, reason, errEnded)
 	s.c.end(errEnded)
 }
