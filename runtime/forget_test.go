@@ -231,6 +231,7 @@ func owed(t *testing.T) (c *cables, a, b *Runtime, r, at caps.Ref, p caps.Promis
 		}
 	}
 	c.reach(b, false)
+	c.must(a.Sync(t.Context())) // else the first day may not see the host
 	return c, a, b, r, at, p
 }
 
