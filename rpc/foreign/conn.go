@@ -148,6 +148,7 @@ func (c *conn) abort(err error) {
 		return
 	}
 	c.goodbye(rpccp.Exception_Type_failed, clean(o.Error(), maxReason), err)
+	c.out.close(err) // who writes now would find a broken pipe, and say that as the reason
 	// What the peer has sent and nobody has read would take the reason away from it again.
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_ = c.nc.SetReadDeadline(time.Now().Add(lastWord / 20))
