@@ -25,18 +25,26 @@ const (
 	refInterface  = 0xa9b0c4e5d6f70213
 )
 
+// begun asks for what the sturdy ref text stands for, and does not wait.
+func begun(c *capnprpc.Conn, text string) (ref *capnp.Answer, release func()) {
+	host := c.Bootstrap(context.Background())
+	ref, done := host.SendCall(context.Background(), capnp.Send{
+		Method:    capnp.Method{InterfaceID: hostInterface, MethodID: 0},
+		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
+		PlaceArgs: func(s capnp.Struct) error { return s.SetText(0, text) },
+	})
+	return ref, func() {
+		done()
+		host.Release()
+	}
+}
+
 // opened has a foreign program open a sturdy ref over conn and call add of what it opens,
 // without types, and without waiting in between.
 func opened(conn net.Conn, text string) (sum int64, err error) {
 	c := capnprpc.NewConn(capnprpc.NewStreamTransport(conn), nil)
 	defer c.Close()
-	host := c.Bootstrap(context.Background())
-	defer host.Release()
-	ref, release := host.SendCall(context.Background(), capnp.Send{
-		Method:    capnp.Method{InterfaceID: hostInterface, MethodID: 0},
-		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
-		PlaceArgs: func(s capnp.Struct) error { return s.SetText(0, text) },
-	})
+	ref, release := begun(c, text)
 	defer release()
 	added, release := ref.PipelineSend(context.Background(), []capnp.PipelineOp{{Field: 0}}, capnp.Send{
 		Method:   capnp.Method{InterfaceID: refInterface, MethodID: 0},
@@ -67,13 +75,7 @@ func opened(conn net.Conn, text string) (sum int64, err error) {
 func saves(conn net.Conn, text string) error {
 	c := capnprpc.NewConn(capnprpc.NewStreamTransport(conn), nil)
 	defer c.Close()
-	host := c.Bootstrap(context.Background())
-	defer host.Release()
-	ref, release := host.SendCall(context.Background(), capnp.Send{
-		Method:    capnp.Method{InterfaceID: hostInterface, MethodID: 0},
-		ArgsSize:  capnp.ObjectSize{PointerCount: 1},
-		PlaceArgs: func(s capnp.Struct) error { return s.SetText(0, text) },
-	})
+	ref, release := begun(c, text)
 	defer release()
 	saved, release := ref.PipelineSend(context.Background(), []capnp.PipelineOp{{Field: 0}}, capnp.Send{
 		Method:   capnp.Method{InterfaceID: refInterface, MethodID: 4},
