@@ -160,7 +160,8 @@ func TestAHandlerOfTheLogMayWriteWhenTheFlusherBuries(t *testing.T) {
 		id = l.ID
 	}
 	rt.swept(func(t *WriteTurn) { _ = askDiscard.Send(t, rt.Activity().Ref, id) })
-	if _, err := waits.Await(t.Context()); !errors.Is(err, caps.ErrNotDelivered) {
+	// Which of the two it is depends on whether the courier has the letter in its hands just now.
+	if _, err := waits.Await(t.Context()); !errors.Is(err, caps.ErrNotDelivered) && !errors.Is(err, caps.ErrMaybeExecuted) {
 		t.Error(err)
 	}
 	if err := <-done; err != nil {
