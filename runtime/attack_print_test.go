@@ -41,7 +41,7 @@ func keySecrets(t *testing.T, file []byte, texts ...caps.SturdyRef) map[string][
 	seed := key.(ed25519.PrivateKey).Seed()
 	derived, err := hkdf.Key(sha256.New, seed, nil, "sturdy refs", 32)
 	must(t, err)
-	secrets := map[string][]byte{"seed": seed, "derived": derived, "file": bytes.TrimSpace(block.Bytes)}
+	secrets := map[string][]byte{"seed": seed, "derived": derived, "file": block.Bytes}
 	for i, text := range texts {
 		reveal := text.Reveal()
 		secrets[fmt.Sprint("tag ", i)] = []byte(reveal[len(reveal)-32:])
