@@ -44,22 +44,23 @@ func (s *server) serve(in *incoming) {
 			in.q.is.advance()
 		}
 	}()
-	in.l.begins()
-	for in != nil {
-		in.run()
-		l, is := in.l, in.q.is
+	l, rests := in.l, true
+	for handed := true; in != nil; {
 		l.mu.Lock()
-		if in = is.due(); in != nil {
-			l.mu.Unlock()
-			continue
-		}
-		rests := l.rest(s)
-		l.mu.Unlock()
-		if !rests {
-			return
-		}
-		if in = <-s.next; in != nil {
+		if handed {
 			l.begins()
+		}
+		l.space(in)
+		l.mu.Unlock()
+		in.run()
+		l.mu.Lock()
+		next := in.q.is.due()
+		if handed = next == nil; handed {
+			rests = l.rest(s)
+		}
+		l.mu.Unlock()
+		if in = next; handed && rests {
+			in = <-s.next
 		}
 	}
 }

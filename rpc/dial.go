@@ -109,6 +109,7 @@ func (n *Node) dial(ctx context.Context, address, host string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	raw = n.look.watch(raw)
 	conn, peer, err := hands(ctx, raw, n.id, false, host, n.o.Limits)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())

@@ -78,7 +78,8 @@
 //
 // # Limits
 //
-// See Limits, and seats.go for who is let in when all places are taken. Everything that a peer sends is hostile until parsed, and everything that it can
-// make us keep is counted. A peer that breaks the rules, is silent for too long or does not
+// See Limits, seats.go for who is let in when all places are taken, and lookout.go for how one who
+// asks for little is heard beside those who ask without end. Everything that a peer sends is
+// hostile until parsed, and everything that it can make us keep is counted. A peer that breaks the rules, is silent for too long or does not
 // read what it asked for is disconnected, which the Refs that lead there survive.
 package rpc

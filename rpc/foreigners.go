@@ -242,17 +242,17 @@ func Certificate(rt *sturdy.Runtime) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return certificateOf(rt.Host(), signer)
+	return certificateOf(signer)
 }
 
 // CertificateOf is Certificate of the host whose key is that: the file "key" in the directory of a
 // world that another program has open.
 func CertificateOf(key ed25519.PrivateKey) ([]byte, error) {
-	return certificateOf(hostOf(key.Public().(ed25519.PublicKey)), key)
+	return certificateOf(key)
 }
 
-func certificateOf(host string, signer crypto.Signer) ([]byte, error) {
-	cert, err := identity{host, signer}.certificate()
+func certificateOf(signer crypto.Signer) ([]byte, error) {
+	cert, err := certificate(signer)
 	if err != nil {
 		return nil, err
 	}

@@ -60,15 +60,10 @@ func secureWith(ctx context.Context, raw net.Conn, id identity, server bool, wan
 	lim = lim.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, lim.Handshake)
 	defer cancel()
-	cert, err := id.certificate()
-	if err != nil {
-		_ = raw.Close() // nothing was sent yet
-		return nil, "", refused(raw, err)
-	}
 	peer := ""
 	config := &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
-		Certificates:                []tls.Certificate{cert},
+		Certificates:                []tls.Certificate{id.shown},
 		ClientAuth:                  tls.RequireAnyClientCert,
 		InsecureSkipVerify:          true, // instead of names, VerifyConnection checks the key
 		SessionTicketsDisabled:      true,

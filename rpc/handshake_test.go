@@ -136,7 +136,9 @@ func TestAKeyThatIsShownMustBeHad(t *testing.T) {
 	}
 	// TLS refuses by itself, on whichever side notices.
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := meet(t, secure, a, identity{host: z.host, signer: borrowed{z.signer.Public(), mallory.signer}}, z.host, "")
+		fake := z
+		fake.shown.PrivateKey = borrowed{z.signer.Public(), mallory.signer}
+		client, _ := meet(t, secure, a, fake, z.host, "")
 		is(t, client.err, caps.ErrNotDelivered)
 	})
 }
@@ -186,7 +188,11 @@ func TestOnlyEd25519IsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		client, server := meet(t, secure, newIdentity(t, 1), identity{host: "x", signer: other}, "", "")
+		id, err := identify("x", other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := meet(t, secure, newIdentity(t, 1), id, "", "")
 		is(t, client.err, caps.ErrNotDelivered, "Ed25519")
 		if server.err == nil {
 			t.Error("not told")

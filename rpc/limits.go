@@ -26,12 +26,13 @@ type Limits struct {
 	// caps.ErrBadArgument of a call that is larger, and caps.ErrBadResult of a result.
 	MessageBytes int
 	// Calls is how many requests of one peer are served at once: 1024. The next are answered
-	// with caps.ErrOverloaded, and slowly. Of one that does not read its answers no more are
-	// served when BytesInFlight of them wait. No more than 32 stand before those of other peers.
+	// with caps.ErrOverloaded, and slowly. No more than 32 stand before those of other peers.
 	Calls int
 	// BytesInFlight is how many bytes may wait to be written to a peer before calls wait too,
 	// and how many the requests may hold together that are served for it: 16 MiB. Less than
-	// MessageBytes counts as MessageBytes.
+	// MessageBytes counts as MessageBytes. When as many wait, the next requests wait as well until
+	// it reads; as many again are kept of what has begun before, and of what is beyond that the
+	// result is dropped, which the peer is told with caps.ErrBadResult.
 	BytesInFlight int
 	// Idle is how long a peer may be silent, or read nothing of what waits for it, before it
 	// is given up: 60 s. After half of it, it is asked for a sign of life.

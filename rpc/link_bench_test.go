@@ -154,5 +154,9 @@ func ends(tb testing.TB, road string) (near, far net.Conn) {
 func newIdentity(tb testing.TB, seed byte) identity {
 	tb.Helper()
 	key := ed25519.NewKeyFromSeed(slices.Repeat([]byte{seed}, ed25519.SeedSize))
-	return identity{host: hostOf(key.Public().(ed25519.PublicKey)), signer: key}
+	id, err := identify(hostOf(key.Public().(ed25519.PublicKey)), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return id
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,8 @@ type Node struct {
 	running sync.WaitGroup
 	leave   func() // the world is not connected any more
 	doors   []net.Listener
+	look    lookout
+	desks   chan struct{} // see shakes
 
 	mu     sync.Mutex
 	closed bool
@@ -71,12 +74,17 @@ func Attach(rt *sturdy.Runtime, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := identify(rt.Host(), signer)
+	if err != nil {
+		return nil, err
+	}
 	o.Limits = o.Limits.withDefaults()
 	n := &Node{
-		rt: rt, id: identity{rt.Host(), signer}, o: o, log: rt.Log(),
+		rt: rt, id: id, o: o, log: rt.Log(),
 		links: map[string]*link{}, dials: map[string]*dialing{}, all: map[*link]bool{},
 		seats: map[*seat]bool{}, known: map[string]*sighting{}, watchers: map[*watcher]bool{},
 		foreign: foreign.New(rt, o.Foreign), servers: map[string]*foreignServer{},
+		look: lookout{conns: map[*watched]bool{}}, desks: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	n.foreign.Elsewhere = n.forStrangers
 	n.o.Peers = maps.Clone(o.Peers)
@@ -189,6 +197,7 @@ func (n *Node) admit(door net.Listener, hands shake, owner bool) {
 				}
 				continue
 			}
+			raw = n.look.watch(raw)
 			s := n.enter(raw, owner)
 			if s == nil {
 				n.log.Warn("a connection was refused: there are as many as may be, and all are in use", "from", raw.RemoteAddr(), "limit", n.o.Limits.Connections)
@@ -230,7 +239,7 @@ func (n *Node) exit(s *seat) {
 
 // welcome serves one connection until it ends.
 func (n *Node) welcome(raw net.Conn, hands shake, owner bool, s *seat) {
-	conn, peer, err := hands(n.ctx, raw, n.id, true, "", n.o.Limits)
+	conn, peer, err := shakes(n.desks, hands)(n.ctx, raw, n.id, true, "", n.o.Limits)
 	if err != nil {
 		_ = raw.Close()
 		n.log.Debug("a connection was refused", "from", raw.RemoteAddr(), "err", err)

@@ -18,7 +18,7 @@ type outbox struct {
 	writing  int    // bytes that are being written
 	flushing bool   // somebody is writing. Invariant: whoever stops wakes the writer if buf is not empty
 	kick     chan struct{}
-	room     chan struct{} // closed when a write has ended; nil: nobody waits for that
+	room     chan struct{} // closed when there may be more room; nil: nobody waits for that
 	buffered bool          // the kernel buffers what is written
 	late     *time.Timer   // wakes the writer if nothing has followed, see soon
 	held     bool          // it is set
@@ -36,11 +36,8 @@ const (
 
 // buffered reports whether a small write to conn does not wait for the peer.
 func buffered(conn net.Conn) bool {
-	switch carrier(conn).(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
+	_, ok := carrier(conn).(stream)
+	return ok
 }
 
 // queued is the offset where the next frame begins.
@@ -53,7 +50,7 @@ func (l *link) full(size int) bool {
 	return l.out.waiting() > 0 && l.out.waiting()+size > l.lim.BytesInFlight
 }
 
-// awaitRoom gives up the lock until a write has ended, the link breaks or over is closed,
+// awaitRoom gives up the lock until there may be more room, the link breaks or over is closed,
 // which it reports.
 func (l *link) awaitRoom(over <-chan struct{}) (ok bool) {
 	if l.out.room == nil {
@@ -144,6 +141,11 @@ func (l *link) writeOnce() {
 	if cap(b) <= keptBuffer {
 		l.out.spare = b
 	}
+	l.roomier()
+}
+
+// roomier has those look who wait for room.
+func (l *link) roomier() {
 	if l.out.room != nil {
 		close(l.out.room)
 		l.out.room = nil
@@ -202,7 +204,7 @@ func (l *link) leave() {
 	l.mu.Unlock()
 	low := carrier(l.conn)
 	if bye && l.writeAll(b) == nil {
-		if half, ok := low.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if half, ok := low.(stream); ok && half.CloseWrite() == nil {
 			<-l.drained // by the deadline at the latest
 		}
 	}

@@ -34,7 +34,9 @@ func TestRequestsOfOnePeerDoNotStandBeforeThoseOfOthers(t *testing.T) {
 			t.Error("served, though", maxReady, "have not begun")
 		}
 		for range maxReady / 2 {
+			p.l.mu.Lock()
 			p.l.begins()
+			p.l.mu.Unlock()
 		}
 		p.expect(kindResponse)
 	})
@@ -84,14 +86,86 @@ func TestWhoDoesNotReadIsNotServedOn(t *testing.T) {
 			t.Errorf("served %d times, and there is room for 4", served)
 		}
 		<-p.deaf
-		overloaded := 0
-		for range 30 - served {
-			if f := p.expect(kindError); f.err().Code == caps.ErrOverloaded {
-				overloaded++
+		for range 30 {
+			p.expect(kindResponse)
+		}
+	})
+}
+
+// TestResultsForWhomDoesNotReadAreDropped has methods that began while there was room, and end
+// when there is none: their results are kept up to a limit.
+func TestResultsForWhomDoesNotReadAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := make(chan struct{})
+		p := play(t, func(context.Context, *link, request) (response, error) {
+			<-ends
+			return response{body: []byte(strings.Repeat("x", leastMessage-64))}, nil
+		}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
+		p.greet()
+		synctest.Wait()
+		p.deaf <- struct{}{}
+		for id := range uint64(30) {
+			p.send(plainCall(id + 1))
+		}
+		synctest.Wait()
+		close(ends)
+		synctest.Wait()
+		p.l.mu.Lock()
+		if done, most := p.l.load.done, 4*leastMessage; done > most {
+			t.Errorf("%d bytes of results are kept, where %d may be", done, most)
+		}
+		p.l.mu.Unlock()
+		<-p.deaf
+		results, dropped := 0, 0
+		for results+dropped < 30 {
+			switch f := <-p.frames; {
+			case f.kind == kindHello:
+			case f.kind == kindResponse:
+				results++
+			case f.kind == kindError && f.err().Code == caps.ErrBadResult && strings.Contains(f.err().Text, "it happened"):
+				dropped++
+			default:
+				t.Fatal(f.kind, f.err())
 			}
 		}
-		if overloaded == 0 {
-			t.Error("told nothing")
+		if results < 6 || results > 12 {
+			t.Errorf("%d results, %d were dropped", results, dropped)
 		}
+	})
+}
+
+// TestWhatWaitsForOthersBeginsWhenTheyAreCanceled has a peer of large results: the next begins when
+// there is room for one more, also if those before it end without an answer.
+func TestWhatWaitsForOthersBeginsWhenTheyAreCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		large, begun := strings.Repeat("x", leastMessage-64), 0
+		p := play(t, func(ctx context.Context, _ *link, q request) (response, error) {
+			if begun++; q.method == "m" {
+				return response{body: []byte(large)}, nil
+			}
+			<-ctx.Done()
+			time.Sleep(time.Millisecond) // what the cancel was answered with is written by then
+			return response{}, ctx.Err()
+		}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
+		p.greet()
+		p.send(plainCall(1))
+		p.expect(kindResponse)
+		begun = 0
+		for id := range uint64(10) {
+			p.send(appendRequest(nil, id+2, &request{op: opCall, method: "waits"}, 0))
+			synctest.Wait()
+		}
+		before := begun
+		if before < 3 || before > 6 {
+			t.Errorf("%d have begun, and there is room for the results of 4", before)
+		}
+		p.send(cancels(2))
+		p.expect(kindError)
+		time.Sleep(time.Second)
+		if begun != before+1 {
+			t.Errorf("%d have begun, where one has ended of %d", begun, before)
+		}
+		p.l.close(nil)
+		time.Sleep(time.Minute) // until the others have ended
 	})
 }

@@ -17,6 +17,9 @@ type load struct {
 	serving map[uint64]*incoming // what is not answered; a canceled request is answered before it ends
 	running int                  // handlers, also of what was canceled
 	held    int                  // bytes of their requests
+	begun   int                  // handlers that have begun and not returned
+	large   int                  // bytes of the largest result, of late
+	done    int                  // bytes of results for which there is no room yet
 	kept    map[uint64]*kept     // results that may be called
 	crew    crew
 	ready   int           // requests that were handed over and have not begun
@@ -32,6 +35,8 @@ const (
 	// refusal costs the peer less than this host.
 	maxRefused   = 16
 	refusalPause = time.Millisecond
+	// largeAges is for how many smaller results a large one is remembered, about.
+	largeAges = 64
 )
 
 // paces has the reader wait until what was read has begun, as far as that takes a processor and
@@ -40,6 +45,9 @@ func (l *link) paces() {
 	l.mu.Lock()
 	for l.load.ready >= maxReady && l.ended == nil {
 		l.mu.Unlock()
+		if c, ok := carrier(l.conn).(*watched); ok {
+			c.look.alert()
+		}
 		select {
 		case <-l.load.moved:
 		case <-l.broken:
@@ -56,16 +64,30 @@ func (l *link) paces() {
 	}
 }
 
-// begins notes that a request which was handed over has begun.
+// begins notes that a request which was handed over has begun, with mu held.
 func (l *link) begins() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.load.ready--; l.load.ready == maxReady/2 {
 		select {
 		case l.load.moved <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// space gives up the lock until the peer has read so much of what was answered that there is room
+// for more: for one that does not read, nothing is done. What will be answered is not known; it is
+// taken for as large as what was.
+func (l *link) space(in *incoming) {
+	for l.load.serving[in.id] == in && (l.full(leastMessage) || l.load.begun > 0 && l.out.waiting()+l.load.begun*l.load.large > l.lim.BytesInFlight) {
+		l.awaitRoom(nil)
+	}
+	l.load.begun++
+}
+
+// made notes that a handler has returned a result of that size.
+func (l *link) made(size int) {
+	l.load.begun--
+	l.load.large = max(size, l.load.large-l.load.large/largeAges-1)
 }
 
 // incoming is a request that is served, and the context of its handler: one allocation
@@ -177,8 +199,6 @@ func (l *link) refuses(q *request, size int) *caps.Error {
 	switch {
 	case l.load.running >= l.lim.Calls || l.load.running > 0 && l.load.held+size > l.lim.BytesInFlight:
 		return overloaded(q.method, nil, "%d requests of this host are being served", l.load.running)
-	case l.full(leastMessage):
-		return overloaded(q.method, nil, "%d bytes of answers wait until they are read", l.out.waiting())
 	case q.keep && len(l.load.kept) >= l.lim.Calls:
 		return overloaded(q.method, nil, "%d results are kept for this host, which it has not released", len(l.load.kept))
 	case q.on != 0 && l.load.kept[q.on] == nil:
@@ -226,8 +246,21 @@ func (l *link) answer(in *incoming, r *response, err error) {
 		size = r.size() + maxHeader
 	}
 	l.mu.Lock()
+	l.made(size)
 	for l.load.serving[in.id] == in && l.full(size) {
+		done := 0
+		switch {
+		case e != nil:
+		case l.load.done > 0 && l.load.done+size > l.lim.BytesInFlight:
+			e = &caps.Error{Op: in.q.method, Code: caps.ErrBadResult, Text: fmt.Sprintf("it happened, and its result was dropped: %d bytes of others wait until they are read", l.load.done)}
+			*r, size = response{}, leastMessage
+			continue
+		default:
+			done = size
+		}
+		l.load.done += done
 		l.awaitRoom(nil)
+		l.load.done -= done
 	}
 	asked := l.load.serving[in.id] == in
 	delete(l.load.serving, in.id)
@@ -235,6 +268,7 @@ func (l *link) answer(in *incoming, r *response, err error) {
 	l.load.held -= in.size
 	switch {
 	case !asked:
+		l.roomier() // nothing is written that would say it
 		l.mu.Unlock()
 		return
 	case e != nil:

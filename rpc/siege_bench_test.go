@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -137,24 +137,44 @@ func TestBesiegerChild(t *testing.T) {
 	all.Wait()
 }
 
-// begin starts the process, and returns what ends it.
-func (s siege) begin(b *testing.B) (end func()) {
-	order, err := json.Marshal(s)
+// child is another process that is one of this binary's tests, told what is in order.
+type child struct {
+	b   *testing.B
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func startChild(b *testing.B, test, env string, order any) *child {
+	text, err := json.Marshal(order)
 	fine(b, err)
-	child := exec.Command(os.Args[0], "-test.run=^TestBesiegerChild$", "-test.timeout=60s")
-	child.Env = append(os.Environ(), "STURDY_SIEGE="+string(order))
-	out, err := child.StdoutPipe()
+	c := &child{b: b, cmd: exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=60s")}
+	c.cmd.Env = append(os.Environ(), env+"="+string(text))
+	out, err := c.cmd.StdoutPipe()
 	fine(b, err)
-	in, err := child.StdinPipe()
+	c.in, err = c.cmd.StdinPipe()
 	fine(b, err)
-	fine(b, child.Start())
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "begins"); {
+	c.out = bufio.NewScanner(out)
+	fine(b, c.cmd.Start())
+	return c
+}
+
+// says is what follows word in the next line that begins with it.
+func (c *child) says(word string) string {
+	for c.out.Scan() {
+		if rest, ok := strings.CutPrefix(c.out.Text(), word); ok {
+			return rest
+		}
 	}
-	return sync.OnceFunc(func() {
-		_ = in.Close()
-		_, _ = io.Copy(io.Discard, out)
-		_ = child.Wait()
-	})
+	c.b.Fatal("a child has ended")
+	return ""
+}
+
+func (c *child) end() {
+	_ = c.in.Close()
+	for c.out.Scan() {
+	}
+	_ = c.cmd.Wait()
 }
 
 func fine(t testing.TB, err error) {
@@ -170,7 +190,7 @@ const pace = 5 * time.Millisecond
 // drawn is how long calls took of which one was due at each pace for so long: the median, and what
 // one of a hundred exceeds. A call that could not be made in time, as the one before was slow, took
 // from when it was due: else the one that waits would count as one among all that did not.
-func drawn(b *testing.B, r caps.Ref, d time.Duration) (p50, p99 time.Duration) {
+func drawn(t testing.TB, r caps.Ref, d time.Duration) (p50, p99 time.Duration) {
 	var took []time.Duration
 	start := time.Now()
 	for due := time.Duration(0); due < d && time.Since(start) < 3*d; due += pace {
@@ -179,12 +199,35 @@ func drawn(b *testing.B, r caps.Ref, d time.Duration) (p50, p99 time.Duration) {
 			<-time.After(early)
 			from = time.Since(start) // a timer that is late is not the host's
 		}
-		_, err := wellDraw.Call(b.Context(), r)
-		fine(b, err)
+		_, err := wellDraw.Call(t.Context(), r)
+		fine(t, err)
 		took = append(took, time.Since(start)-from)
 	}
 	slices.Sort(took)
 	return took[len(took)/2], took[len(took)*99/100]
+}
+
+// TestHonestChild is the honest caller: it does nothing in an ordinary run. For each line that comes
+// in it draws for a while, and says how long that took.
+func TestHonestChild(t *testing.T) {
+	var text string
+	if json.Unmarshal([]byte(os.Getenv("STURDY_HONEST")), &text) != nil {
+		t.Skip("only as a child of BenchmarkSiege")
+	}
+	s, err := caps.ParseSturdyRef(text)
+	fine(t, err)
+	there, err := sturdy.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}.Open()
+	fine(t, err)
+	n, err := Attach(there, Options{})
+	fine(t, err)
+	r, err := there.Restore(t.Context(), s)
+	fine(t, err)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		_, _ = drawn(t, r, 200*time.Millisecond)
+		p50, p99 := drawn(t, r, 1500*time.Millisecond)
+		fmt.Println("took", p50.Microseconds(), p99.Microseconds())
+	}
+	fine(t, errors.Join(n.Close(), there.Close()))
 }
 
 // BenchmarkSiege is the latency of an honest caller alone and beside each besieger. What one that
@@ -198,35 +241,34 @@ func BenchmarkSiege(b *testing.B) {
 }
 
 func besiege(b *testing.B, way string, hands int) {
-	log := slog.New(slog.DiscardHandler)
-	open := func(name string, o Options) (*sturdy.Runtime, *Node) {
-		rt, err := sturdy.Options{Dir: filepath.Join(b.TempDir(), name), Kinds: []sturdy.Kind{wellKind}, Log: log}.Open()
-		fine(b, err)
-		n, err := Attach(rt, o)
-		fine(b, err)
-		b.Cleanup(func() { fine(b, errors.Join(n.Close(), rt.Close())) })
-		return rt, n
-	}
-	home, node := open("home", Options{Listen: "127.0.0.1:0"})
-	there, _ := open("there", Options{})
+	home, err := sturdy.Options{Dir: b.TempDir(), Kinds: []sturdy.Kind{wellKind}, Log: slog.New(slog.DiscardHandler)}.Open()
+	fine(b, err)
+	node, err := Attach(home, Options{Listen: "127.0.0.1:0"})
+	fine(b, err)
+	b.Cleanup(func() { fine(b, errors.Join(node.Close(), home.Close())) })
 	made, err := home.Root().Ensure(b.Context(), "well", func(t *sturdy.WriteTurn) caps.Ref { return wellKind.New(t, well{}) })
 	fine(b, err)
 	s, _, err := home.Save(b.Context(), made, caps.Terms{For: "everybody"})
 	fine(b, err)
-	r, err := there.Restore(b.Context(), s)
-	fine(b, err)
-	_, _ = drawn(b, r, 200*time.Millisecond)
-	alone50, alone99 := drawn(b, r, 1500*time.Millisecond)
-	end := siege{Way: way, Address: node.Address(), Host: home.Host(), Text: s.Reveal(), Hands: hands}.begin(b)
-	defer end()
-	_, _ = drawn(b, r, 200*time.Millisecond)
-	p50, p99 := drawn(b, r, 1500*time.Millisecond)
-	us := func(d time.Duration) float64 { return float64(d.Microseconds()) }
-	b.ReportMetric(us(alone50), "alone-p50-µs")
-	b.ReportMetric(us(alone99), "alone-p99-µs")
-	b.ReportMetric(us(p50), "p50-µs")
-	b.ReportMetric(us(p99), "p99-µs")
-	b.ReportMetric(us(p50)/us(alone50), "p50-ratio")
-	b.ReportMetric(us(p99)/us(alone99), "p99-ratio")
+	honest := startChild(b, "TestHonestChild", "STURDY_HONEST", s.Reveal())
+	defer honest.end()
+	draw := func() (p50, p99 float64) {
+		_, err := io.WriteString(honest.in, "draw\n")
+		fine(b, err)
+		_, err = fmt.Sscan(honest.says("took"), &p50, &p99)
+		fine(b, err)
+		return p50, p99
+	}
+	alone50, alone99 := draw()
+	besieger := startChild(b, "TestBesiegerChild", "STURDY_SIEGE", siege{Way: way, Address: node.Address(), Host: home.Host(), Text: s.Reveal(), Hands: hands})
+	besieger.says("begins")
+	p50, p99 := draw()
+	besieger.end()
+	b.ReportMetric(alone50, "alone-p50-µs")
+	b.ReportMetric(alone99, "alone-p99-µs")
+	b.ReportMetric(p50, "p50-µs")
+	b.ReportMetric(p99, "p99-µs")
+	b.ReportMetric(p50/alone50, "p50-ratio")
+	b.ReportMetric(p99/alone99, "p99-ratio")
 	b.ReportMetric(0, "ns/op")
 }
