@@ -104,14 +104,14 @@ func (m Message) begin(ctx context.Context, keep bool) Ref {
 // follow waits for the outcome when it is there, or ctx ends. A goroutine that waited from the
 // start would cost more than the call.
 func (b *begun) follow(ctx context.Context, wait func() (Reply, error), leave func()) {
-	run := sync.OnceFunc(func() { b.run(wait, leave) })
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, run)
+		stop = context.AfterFunc(ctx, func() { b.run(wait, leave) })
 	}
 	b.line.Ended(func() {
-		stop()
-		run()
+		if stop() { // else that runs it
+			b.run(wait, leave)
+		}
 	})
 }
 
@@ -357,6 +357,9 @@ func (b *begun) queue() (before <-chan struct{}, started chan struct{}) {
 
 // blame is err, with what is known here about why: the other host may have been told less.
 func (b *begun) blame(m Message, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	if b.settled() && b.err != nil && errors.As(err, &e) && e.Code == ErrNotDelivered {
 		_, err = m.On(Reply{}, b.err)

@@ -110,6 +110,9 @@ func (n *Node) Begin(ctx context.Context, host, at string, to []byte, m caps.Mes
 
 // isUnsent reports whether l broke before what came to err was sent over it.
 func isUnsent(l *link, err error) bool {
+	if err == nil {
+		return false
+	}
 	var u unsent
 	return errors.As(err, &u) && l.err() != nil
 }
@@ -352,6 +355,21 @@ func (k *kept) next(in *incoming) {
 	k.advance()
 }
 
+// wait waits until the result is known.
+func (k *kept) wait(ctx context.Context) error {
+	select {
+	case <-k.done:
+		return nil
+	default:
+	}
+	select { // to ask for the channel is to have it made
+	case <-k.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // way leads to the result, or is nil.
 func (k *kept) way() (line any) {
 	k.l.mu.Lock()
@@ -381,10 +399,8 @@ func (g guest) call(ctx context.Context, l *link, q request, m caps.Message) (ca
 			return wait()
 		}
 	}
-	select {
-	case <-q.of.done:
-	case <-ctx.Done():
-		return caps.Reply{}, outcome(q.op, q.method, false, ctx.Err())
+	if err := q.of.wait(ctx); err != nil {
+		return caps.Reply{}, outcome(q.op, q.method, false, err)
 	}
 	to, err := m.On(q.of.reply, q.of.err)
 	if err != nil {

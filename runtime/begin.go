@@ -81,10 +81,10 @@ func (h *handle) Begin(ctx context.Context, via caps.Ref, m caps.Message, keep b
 // Begin is ref.Begin for who passes on calls, as [Runtime.Deliver] is ref.Deliver. begun is
 // called at the latest when wait returns.
 func (rt *Runtime) Begin(ctx context.Context, ref caps.Ref, m caps.Message, keep bool, begun func()) (wait func() (caps.Reply, error), line any) {
-	o := &ordered{ctx, sync.OnceFunc(begun)}
+	o := &ordered{Context: ctx, begun: begun}
 	outcome, line := ref.Begin(o, m, keep)
 	return func() (caps.Reply, error) {
-		defer o.begun()
+		defer o.Begun()
 		return outcome()
 	}, line
 }

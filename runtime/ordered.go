@@ -2,7 +2,7 @@ package sturdy
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 
 	"github.com/sturdyrt/sturdy/caps"
 )
@@ -16,8 +16,8 @@ import (
 // What only reads comes after the call when Deliver has returned, not before: it runs on what
 // is durable. begun is called at the latest when Deliver returns, and must not block.
 func (rt *Runtime) Deliver(ctx context.Context, ref caps.Ref, m caps.Message, begun func()) (caps.Reply, error) {
-	o := &ordered{ctx, sync.OnceFunc(begun)}
-	defer o.begun()
+	o := &ordered{Context: ctx, begun: begun}
+	defer o.Begun()
 	return ref.Deliver(o, m)
 }
 
@@ -25,14 +25,20 @@ func (rt *Runtime) Deliver(ctx context.Context, ref caps.Ref, m caps.Message, be
 type ordered struct {
 	context.Context
 	begun func()
+	told  atomic.Bool
 }
 
-// Begun is for what is called and not of this world: it is asked for structurally.
-func (o *ordered) Begun() { o.begun() }
+// Begun is for what is called and not of this world: it is asked for structurally. The first time
+// counts.
+func (o *ordered) Begun() {
+	if !o.told.Swap(true) {
+		o.begun()
+	}
+}
 
 // hasBegun tells who made the call with ctx that the next may follow.
 func hasBegun(ctx context.Context) {
 	if o, ok := ctx.(*ordered); ok {
-		o.begun()
+		o.Begun()
 	}
 }
