@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,9 +71,9 @@ func TestWhoIsRefusedOftenIsReadSlowly(t *testing.T) {
 // TestWhoDoesNotReadIsNotServedOn: what was served for it would wait here until it reads.
 func TestWhoDoesNotReadIsNotServedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		served := 0
+		var served atomic.Int64
 		p := play(t, func(context.Context, *link, request) (response, error) {
-			served++
+			served.Add(1)
 			return response{body: []byte(strings.Repeat("x", leastMessage-64))}, nil
 		}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
 		p.greet()
@@ -82,8 +83,8 @@ func TestWhoDoesNotReadIsNotServedOn(t *testing.T) {
 			p.send(plainCall(id + 1))
 			synctest.Wait()
 		}
-		if served > 6 {
-			t.Errorf("served %d times, and there is room for 4", served)
+		if served.Load() > 6 {
+			t.Errorf("served %d times, and there is room for 4", served.Load())
 		}
 		<-p.deaf
 		for range 30 {
@@ -138,9 +139,10 @@ func TestResultsForWhomDoesNotReadAreDropped(t *testing.T) {
 // there is room for one more, also if those before it end without an answer.
 func TestWhatWaitsForOthersBeginsWhenTheyAreCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		large, begun := strings.Repeat("x", leastMessage-64), 0
+		large := strings.Repeat("x", leastMessage-64)
+		var begun atomic.Int64
 		p := play(t, func(ctx context.Context, _ *link, q request) (response, error) {
-			if begun++; q.method == "m" {
+			if begun.Add(1); q.method == "m" {
 				return response{body: []byte(large)}, nil
 			}
 			<-ctx.Done()
@@ -150,20 +152,20 @@ func TestWhatWaitsForOthersBeginsWhenTheyAreCanceled(t *testing.T) {
 		p.greet()
 		p.send(plainCall(1))
 		p.expect(kindResponse)
-		begun = 0
+		begun.Store(0)
 		for id := range uint64(10) {
 			p.send(appendRequest(nil, id+2, &request{op: opCall, method: "waits"}, 0))
 			synctest.Wait()
 		}
-		before := begun
+		before := begun.Load()
 		if before < 3 || before > 6 {
 			t.Errorf("%d have begun, and there is room for the results of 4", before)
 		}
 		p.send(cancels(2))
 		p.expect(kindError)
 		time.Sleep(time.Second)
-		if begun != before+1 {
-			t.Errorf("%d have begun, where one has ended of %d", begun, before)
+		if begun.Load() != before+1 {
+			t.Errorf("%d have begun, where one has ended of %d", begun.Load(), before)
 		}
 		p.l.close(nil)
 		time.Sleep(time.Minute) // until the others have ended
