@@ -193,16 +193,6 @@ func (l *link) tell() {
 	}
 }
 
-// prompt has p written by who waits for it, with all that was begun before.
-func (l *link) prompt(p *pending) {
-	l.mu.Lock()
-	if p.end <= l.out.taken || l.ended != nil {
-		l.mu.Unlock()
-		return
-	}
-	l.flush(l.out.buffered && l.out.held && l.out.queued()-l.out.proven <= promptWrite)
-}
-
 // Begin calls the result, of which the caller has these rights.
 func (r road) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bool) (wait func() (caps.Reply, error), line any) {
 	if !r.l.keepsStill(r.id) {

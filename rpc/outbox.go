@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
-// outbox gathers frames until somebody writes them: whoever appended last, if nobody else
-// does and it cannot wait long, otherwise the link's writer. Offsets count the bytes of the
-// link's life.
+// outbox gathers frames until somebody writes them. Who has appended one says how soon:
+//
+//	flush   now: by the caller itself, if nobody else writes and it cannot wait long
+//	kick    now, by the link's writer
+//	soon    with what follows, if that comes within lateness
+//	prompt  now what soon has held back, as somebody waits for it
+//
+// Offsets count the bytes of the link's life.
 type outbox struct {
 	buf      []byte // whole frames that nobody has taken yet
 	spare    []byte // the buffer that was written before
@@ -119,6 +124,16 @@ func (l *link) soon() {
 		l.out.late.Reset(lateness)
 	}
 	l.out.held = true
+}
+
+// prompt has p written by who waits for it, with all that was begun before.
+func (l *link) prompt(p *pending) {
+	l.mu.Lock()
+	if p.end <= l.out.taken || l.ended != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.flush(l.out.buffered && l.out.held && l.out.queued()-l.out.proven <= promptWrite)
 }
 
 // writeOnce writes what has gathered, without the lock.

@@ -121,15 +121,9 @@ func (c *capnpClient) pipeline(ctx context.Context, n int64) (int64, error) {
 	return askCapnp(ctx, rung, n)
 }
 
-func (c *capnpClient) again(ctx context.Context, n int64) (int64, error) {
-	if err := c.close(); err != nil {
-		return 0, err
-	}
-	if err := c.connect(); err != nil {
-		return 0, err
-	}
-	return c.call(ctx, n)
-}
+func (c *capnpClient) leave() error { return c.close() }
+
+func (c *capnpClient) come(context.Context) error { return c.connect() }
 
 func (c *capnpClient) close() error {
 	c.rung.Release()

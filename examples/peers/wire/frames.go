@@ -110,14 +110,8 @@ func (c *framesClient) write(n int64) (before <-chan struct{}, read chan struct{
 	return before, read, err
 }
 
-func (c *framesClient) again(ctx context.Context, n int64) (int64, error) {
-	if err := c.close(); err != nil {
-		return 0, err
-	}
-	if err := c.connect(); err != nil {
-		return 0, err
-	}
-	return c.call(ctx, n)
-}
+func (c *framesClient) leave() error { return c.close() }
+
+func (c *framesClient) come(context.Context) error { return c.connect() }
 
 func (c *framesClient) close() error { return c.conn.Close() }

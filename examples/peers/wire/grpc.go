@@ -74,14 +74,8 @@ func (c *grpcClient) call(ctx context.Context, n int64) (int64, error) {
 	return r.Value, err
 }
 
-func (c *grpcClient) again(ctx context.Context, n int64) (int64, error) {
-	if err := c.conn.Close(); err != nil {
-		return 0, err
-	}
-	if err := c.connect(); err != nil {
-		return 0, err
-	}
-	return c.call(ctx, n)
-}
+func (c *grpcClient) leave() error { return c.close() }
+
+func (c *grpcClient) come(context.Context) error { return c.connect() }
 
 func (c *grpcClient) close() error { return c.conn.Close() }

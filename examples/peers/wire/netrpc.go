@@ -50,14 +50,8 @@ func (c *netrpcClient) call(_ context.Context, n int64) (r int64, err error) {
 	return r, c.Call("Rung.Get", n, &r)
 }
 
-func (c *netrpcClient) again(ctx context.Context, n int64) (int64, error) {
-	if err := c.close(); err != nil {
-		return 0, err
-	}
-	if err := c.connect(); err != nil {
-		return 0, err
-	}
-	return c.call(ctx, n)
-}
+func (c *netrpcClient) leave() error { return c.close() }
+
+func (c *netrpcClient) come(context.Context) error { return c.connect() }
 
 func (c *netrpcClient) close() error { return c.Close() }

@@ -96,16 +96,11 @@ func dialSturdy(method caps.Method[int64, int64]) func(dir, road, at string) (cl
 		if c.rt, err = (sturdy.Options{Kinds: []sturdy.Kind{rungKind}}).Open(); err != nil {
 			return nil, err
 		}
-		return c, c.connect(context.Background())
+		if c.node, err = rpc.Attach(c.rt, c.o); err != nil {
+			return nil, err
+		}
+		return c, c.come(context.Background())
 	}
-}
-
-func (c *sturdyClient) connect(ctx context.Context) (err error) {
-	if c.node, err = rpc.Attach(c.rt, c.o); err != nil {
-		return err
-	}
-	c.rung, err = c.rt.Restore(ctx, c.text)
-	return err
 }
 
 func (c *sturdyClient) call(ctx context.Context, n int64) (int64, error) {
@@ -130,11 +125,17 @@ func (c *sturdyClient) pipeline(ctx context.Context, n int64) (int64, error) {
 	return get.Call(ctx, r, n)
 }
 
-func (c *sturdyClient) again(ctx context.Context, n int64) (int64, error) {
-	if err := errors.Join(c.node.Close(), c.connect(ctx)); err != nil {
-		return 0, err
+func (c *sturdyClient) leave() (err error) {
+	if err = c.node.Close(); err != nil {
+		return err
 	}
-	return c.call(ctx, n)
+	c.node, err = rpc.Attach(c.rt, c.o)
+	return err
+}
+
+func (c *sturdyClient) come(ctx context.Context) (err error) {
+	c.rung, err = c.rt.Restore(ctx, c.text)
+	return err
 }
 
 // restore opens a sturdy ref over the connection that there is.

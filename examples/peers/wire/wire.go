@@ -52,12 +52,14 @@ type served struct {
 	texts func(n int) ([]string, error) // makes sturdy refs of it, if there are such
 }
 
-// client is a connection to the object of a server. Safe for concurrent use, but for again.
+// client is a connection to the object of a server. Safe for concurrent use, but for leave and come.
 type client interface {
 	// call asks the object, which reads its number and adds it to n.
 	call(ctx context.Context, n int64) (int64, error)
-	// again ends the connection, makes another and makes a call.
-	again(ctx context.Context, n int64) (int64, error)
+	// leave ends the connection, and come makes another: for Sturdy it opens a sturdy ref, which
+	// makes one.
+	leave() error
+	come(ctx context.Context) error
 	close() error
 }
 

@@ -29,7 +29,9 @@ func TestEachPeerAnswers(t *testing.T) {
 					})
 				}
 				all.Wait()
-				wants(t, p.adds, c.again)(1)
+				must(t, c.leave())
+				must(t, c.come(t.Context()))
+				wants(t, p.adds, c.call)(1)
 				if c, ok := c.(climber); ok {
 					wants(t, number+rungs-1, c.wait)(2)
 					wants(t, number+rungs-1, c.pipeline)(3)
@@ -127,8 +129,8 @@ func BenchmarkWireChain(b *testing.B) {
 	}
 }
 
-// BenchmarkWireRestore opens a sturdy ref that was not opened before, over a connection; and
-// ends a connection, makes another and makes a call, which for Sturdy restores one.
+// BenchmarkWireRestore opens a sturdy ref that was not opened before, over a connection and without
+// one; and makes a connection and a call over it, after opening a sturdy ref or with nothing to open.
 func BenchmarkWireRestore(b *testing.B) {
 	for _, road := range []string{"tls", "unix"} {
 		for _, p := range peers() {
@@ -138,8 +140,17 @@ func BenchmarkWireRestore(b *testing.B) {
 			b.Run(p.name+"/"+road, func(b *testing.B) {
 				s := start(b, p, road)
 				c := s.dial(b, p, road)
-				b.Run("connecting", func(b *testing.B) { spend(b, 1, wants(b, p.adds, c.again)) })
+				come := func(int64) { must(b, c.come(context.Background())) }
+				leave := func() { must(b, c.leave()) }
+				ask := wants(b, p.adds, c.call)
+				b.Run("connecting, and a call", func(b *testing.B) {
+					spendAfter(b, leave, 1, func(i int64) {
+						come(i)
+						ask(i)
+					})
+				})
 				if c, ok := c.(*sturdyClient); ok {
+					b.Run("connecting", func(b *testing.B) { spendAfter(b, leave, 1, come) })
 					b.Run("connected", func(b *testing.B) {
 						texts := s.texts(b, b.N)
 						spend(b, 1, func(i int64) {
@@ -154,9 +165,14 @@ func BenchmarkWireRestore(b *testing.B) {
 	}
 }
 
-// spend has b.N calls made by so many callers, and returns the nanoseconds of the median call and
-// those that passed for each.
+// spend is spendAfter without anything before.
 func spend(b *testing.B, callers int, call func(i int64)) (p50, each float64) {
+	return spendAfter(b, func() {}, callers, call)
+}
+
+// spendAfter has b.N calls made by so many callers, and returns the nanoseconds of the median call and
+// those that passed for each. What is done before each is in the second only.
+func spendAfter(b *testing.B, before func(), callers int, call func(i int64)) (p50, each float64) {
 	times := make([]time.Duration, b.N)
 	var made atomic.Int64
 	var all sync.WaitGroup
@@ -164,6 +180,7 @@ func spend(b *testing.B, callers int, call func(i int64)) (p50, each float64) {
 	for range callers {
 		all.Go(func() {
 			for i := made.Add(1) - 1; i < int64(b.N); i = made.Add(1) - 1 {
+				before()
 				began := time.Now()
 				call(i)
 				times[i] = time.Since(began)
