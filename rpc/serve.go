@@ -22,9 +22,17 @@ type load struct {
 	done    int                  // bytes of results for which there is no room yet
 	kept    map[uint64]*kept     // results that may be called
 	crew    crew
+	crowd   crowd
 	ready   int           // requests that were handed over and have not begun
 	moved   chan struct{} // of capacity 1: some have
 	refused int           // requests, since the reader paused
+}
+
+// crowd are the requests that wait because of what those before them may be answered with.
+type crowd struct {
+	waits int
+	pass  chan struct{} // whoever receives from it begins
+	next  *time.Timer   // nil: nobody waits
 }
 
 const (
@@ -37,6 +45,9 @@ const (
 	refusalPause = time.Millisecond
 	// largeAges is for how many smaller results a large one is remembered, about.
 	largeAges = 64
+	// crowdedFor is after how long one more begins, if the results of those that have begun could be
+	// more than there is room for.
+	crowdedFor = 2 * time.Millisecond
 )
 
 // paces has the reader wait until what was read has begun, as far as that takes a processor and
@@ -75,13 +86,55 @@ func (l *link) begins() {
 }
 
 // space gives up the lock until the peer has read so much of what was answered that there is room
-// for more: for one that does not read, nothing is done. What will be answered is not known; it is
-// taken for as large as what was.
+// for more: for one that does not read, nothing is done. What will be answered is not known, and is
+// taken for as large as what was; but as what has begun may wait for this one, or for a long time,
+// one begins all the same at each crowdedFor.
 func (l *link) space(in *incoming) {
-	for l.load.serving[in.id] == in && (l.full(leastMessage) || l.load.begun > 0 && l.out.waiting()+l.load.begun*l.load.large > l.lim.BytesInFlight) {
-		l.awaitRoom(nil)
+	for passes := false; l.load.serving[in.id] == in; {
+		crowded := !passes && l.load.begun > 0 && l.out.waiting()+l.load.begun*l.load.large > l.lim.BytesInFlight
+		switch {
+		case crowded:
+			passes = l.queue()
+		case l.full(leastMessage):
+			l.awaitRoom(nil)
+		default:
+			l.load.begun++
+			return
+		}
 	}
 	l.load.begun++
+}
+
+// queue is awaitRoom in a crowd, and reports whether it is this one's turn.
+func (l *link) queue() (passes bool) {
+	c := &l.load.crowd
+	if c.next == nil {
+		c.pass = make(chan struct{})
+		c.next = time.AfterFunc(crowdedFor, l.pass)
+	}
+	c.waits++
+	passes = !l.awaitRoom(c.pass)
+	c.waits--
+	return passes
+}
+
+// pass lets one begin of those that wait in the crowd.
+func (l *link) pass() {
+	l.mu.Lock()
+	c := &l.load.crowd
+	pass, waits := c.pass, c.waits > 0
+	if waits {
+		c.next.Reset(crowdedFor)
+	} else {
+		c.next = nil
+	}
+	l.mu.Unlock()
+	if waits {
+		select {
+		case pass <- struct{}{}:
+		default: // they look for themselves just now
+		}
+	}
 }
 
 // made notes that a handler has returned a result of that size.
@@ -268,7 +321,6 @@ func (l *link) answer(in *incoming, r *response, err error) {
 	l.load.held -= in.size
 	switch {
 	case !asked:
-		l.roomier() // nothing is written that would say it
 		l.mu.Unlock()
 		return
 	case e != nil:
