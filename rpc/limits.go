@@ -31,8 +31,8 @@ type Limits struct {
 	// BytesInFlight is how many bytes may wait to be written to a peer before calls wait too,
 	// and how many the requests may hold together that are served for it: 16 MiB. Less than
 	// MessageBytes counts as MessageBytes. When as many wait, the next requests wait as well until
-	// it reads; as many again are kept of what has begun before, and of what is beyond that the
-	// result is dropped, which the peer is told with caps.ErrBadResult.
+	// it reads; of what has begun before, as many again are kept. Beyond that, the result is dropped if
+	// the peer reads nothing for a second, which it is told with caps.ErrBadResult.
 	BytesInFlight int
 	// Idle is how long a peer may be silent, or read nothing of what waits for it, before it
 	// is given up: 60 s. After half of it, it is asked for a sign of life.

@@ -129,7 +129,8 @@ func (c *watched) again() bool {
 		return false
 	}
 	c.woken = false
-	return c.stream.SetReadDeadline(c.deadline) == nil
+	_ = c.stream.SetReadDeadline(c.deadline) // fails when it is closed, which Read tells
+	return true
 }
 
 // wake has Read look.

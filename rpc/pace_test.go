@@ -94,75 +94,97 @@ func TestWhoDoesNotReadIsNotServedOn(t *testing.T) {
 }
 
 // TestResultsForWhomDoesNotReadAreDropped has methods that began while there was room, and end
-// when there is none: their results are kept up to a limit.
+// when there is none: after a while their results are kept up to a limit.
 func TestResultsForWhomDoesNotReadAreDropped(t *testing.T) {
+	for _, reads := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ends := make(chan struct{})
+			p := play(t, func(context.Context, *link, request) (response, error) {
+				<-ends
+				return response{body: []byte(strings.Repeat("x", leastMessage-64))}, nil
+			}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
+			p.greet()
+			synctest.Wait()
+			p.deaf <- struct{}{}
+			for id := range uint64(30) {
+				p.send(plainCall(id + 1))
+			}
+			synctest.Wait()
+			close(ends)
+			if time.Sleep(stuckFor / 2); !reads {
+				time.Sleep(stuckFor)
+				p.l.mu.Lock()
+				if done, most := p.l.load.done, 4*leastMessage; done > most {
+					t.Errorf("%d bytes of results are kept, where %d may be", done, most)
+				}
+				p.l.mu.Unlock()
+			}
+			<-p.deaf
+			results, dropped := 0, 0
+			for results+dropped < 30 {
+				switch f := <-p.frames; {
+				case f.kind == kindHello:
+				case f.kind == kindResponse:
+					results++
+				case f.kind == kindError && f.err().Code == caps.ErrBadResult && strings.Contains(f.err().Text, "it happened"):
+					dropped++
+				default:
+					t.Fatal(f.kind, f.err())
+				}
+			}
+			if reads != (dropped == 0) || !reads && (results < 6 || results > 12) {
+				t.Errorf("%d results, %d were dropped; it reads: %v", results, dropped, reads)
+			}
+		})
+	}
+}
+
+// TestNothingBeginsWhoseResultWouldBeDropped has results that are large for a peer, one by one.
+func TestNothingBeginsWhoseResultWouldBeDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ends := make(chan struct{})
+		var served atomic.Int64
+		const size, flight, many = 52 << 10, 256 << 10, 30
 		p := play(t, func(context.Context, *link, request) (response, error) {
-			<-ends
-			return response{body: []byte(strings.Repeat("x", leastMessage-64))}, nil
-		}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
+			served.Add(1)
+			return response{body: make([]byte, size)}, nil
+		}, Limits{MessageBytes: 64 << 10, BytesInFlight: flight})
 		p.greet()
 		synctest.Wait()
 		p.deaf <- struct{}{}
-		for id := range uint64(30) {
+		for id := range uint64(many) {
 			p.send(plainCall(id + 1))
+			synctest.Wait()
 		}
-		synctest.Wait()
-		close(ends)
-		synctest.Wait()
-		p.l.mu.Lock()
-		if done, most := p.l.load.done, 4*leastMessage; done > most {
-			t.Errorf("%d bytes of results are kept, where %d may be", done, most)
+		time.Sleep(2 * stuckFor)
+		if n := served.Load(); n > 2*flight/size {
+			t.Errorf("%d were served, where results of %d can be kept", n, 2*flight/size)
 		}
-		p.l.mu.Unlock()
 		<-p.deaf
-		results, dropped := 0, 0
-		for results+dropped < 30 {
-			switch f := <-p.frames; {
-			case f.kind == kindHello:
-			case f.kind == kindResponse:
-				results++
-			case f.kind == kindError && f.err().Code == caps.ErrBadResult && strings.Contains(f.err().Text, "it happened"):
-				dropped++
-			default:
-				t.Fatal(f.kind, f.err())
-			}
-		}
-		if results < 6 || results > 12 {
-			t.Errorf("%d results, %d were dropped", results, dropped)
+		for range many {
+			p.expect(kindResponse)
 		}
 	})
 }
 
-// TestLargeResultsHoldUpTheNextForAMomentOnly has a peer of large results, whose calls wait for
-// something for as long as they like.
-func TestLargeResultsHoldUpTheNextForAMomentOnly(t *testing.T) {
+// TestWhatHasBegunNeverKeepsOutWhatItWaitsFor has calls that wait for others of the same peer, which
+// has had a large result before.
+func TestWhatHasBegunNeverKeepsOutWhatItWaitsFor(t *testing.T) {
+	deep := func(ctx context.Context, l *link, q request) (response, error) {
+		if q.method == "large" {
+			return response{body: make([]byte, Limits{}.withDefaults().MessageBytes-64)}, nil
+		}
+		if len(q.body) == 0 {
+			return response{}, nil
+		}
+		return l.call(ctx, request{op: opCall, method: "deep", body: q.body[1:]})
+	}
 	synctest.Test(t, func(t *testing.T) {
-		large := strings.Repeat("x", leastMessage-64)
-		var begun atomic.Int64
-		p := play(t, func(ctx context.Context, _ *link, q request) (response, error) {
-			if begun.Add(1); q.method == "m" {
-				return response{body: []byte(large)}, nil
-			}
-			<-ctx.Done()
-			return response{}, ctx.Err()
-		}, Limits{MessageBytes: leastMessage, BytesInFlight: 4 * leastMessage})
-		p.greet()
-		p.send(plainCall(1))
-		p.expect(kindResponse)
-		began := time.Now()
-		for id := range uint64(10) {
-			p.send(appendRequest(nil, id+2, &request{op: opCall, method: "waits"}, 0))
-		}
-		synctest.Wait()
-		if n := begun.Load() - 1; n < 3 || n > 6 {
-			t.Errorf("%d have begun, and there is room for the results of 4", n)
-		}
-		p.send(plainCall(12))
-		p.expect(kindResponse)
-		if d := time.Since(began); d > 12*crowdedFor {
-			t.Errorf("answered after %v", d)
+		a, _ := pair(t, deep, deep, Limits{})
+		call(t, a, "large", "")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := a.call(ctx, request{op: opCall, method: "deep", body: make([]byte, 100)}); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -22,17 +22,10 @@ type load struct {
 	done    int                  // bytes of results for which there is no room yet
 	kept    map[uint64]*kept     // results that may be called
 	crew    crew
-	crowd   crowd
+	late    *time.Timer   // has those look who have results for which there is no room; nil: there is no need
 	ready   int           // requests that were handed over and have not begun
 	moved   chan struct{} // of capacity 1: some have
 	refused int           // requests, since the reader paused
-}
-
-// crowd are the requests that wait because of what those before them may be answered with.
-type crowd struct {
-	waits int
-	pass  chan struct{} // whoever receives from it begins
-	next  *time.Timer   // nil: nobody waits
 }
 
 const (
@@ -45,9 +38,8 @@ const (
 	refusalPause = time.Millisecond
 	// largeAges is for how many smaller results a large one is remembered, about.
 	largeAges = 64
-	// crowdedFor is after how long one more begins, if the results of those that have begun could be
-	// more than there is room for.
-	crowdedFor = 2 * time.Millisecond
+	// stuckFor is how long a peer may take for what one write is given, before results are dropped.
+	stuckFor = time.Second
 )
 
 // paces has the reader wait until what was read has begun, as far as that takes a processor and
@@ -87,54 +79,18 @@ func (l *link) begins() {
 
 // space gives up the lock until the peer has read so much of what was answered that there is room
 // for more: for one that does not read, nothing is done. What will be answered is not known, and is
-// taken for as large as what was; but as what has begun may wait for this one, or for a long time,
-// one begins all the same at each crowdedFor.
+// taken for as large as what was; but only while much waits for the peer, as else what has begun may
+// wait for this one.
 func (l *link) space(in *incoming) {
-	for passes := false; l.load.serving[in.id] == in; {
-		crowded := !passes && l.load.begun > 0 && l.out.waiting()+l.load.begun*l.load.large > l.lim.BytesInFlight
-		switch {
-		case crowded:
-			passes = l.queue()
-		case l.full(leastMessage):
-			l.awaitRoom(nil)
-		default:
-			l.load.begun++
-			return
+	for l.load.serving[in.id] == in {
+		waits := l.out.waiting() + l.load.done
+		crowded := waits > l.lim.BytesInFlight/2 && waits+l.load.begun*l.load.large > l.lim.BytesInFlight
+		if !crowded && !l.full(leastMessage) {
+			break
 		}
+		l.awaitRoom(nil)
 	}
 	l.load.begun++
-}
-
-// queue is awaitRoom in a crowd, and reports whether it is this one's turn.
-func (l *link) queue() (passes bool) {
-	c := &l.load.crowd
-	if c.next == nil {
-		c.pass = make(chan struct{})
-		c.next = time.AfterFunc(crowdedFor, l.pass)
-	}
-	c.waits++
-	passes = !l.awaitRoom(c.pass)
-	c.waits--
-	return passes
-}
-
-// pass lets one begin of those that wait in the crowd.
-func (l *link) pass() {
-	l.mu.Lock()
-	c := &l.load.crowd
-	pass, waits := c.pass, c.waits > 0
-	if waits {
-		c.next.Reset(crowdedFor)
-	} else {
-		c.next = nil
-	}
-	l.mu.Unlock()
-	if waits {
-		select {
-		case pass <- struct{}{}:
-		default: // they look for themselves just now
-		}
-	}
 }
 
 // made notes that a handler has returned a result of that size.
@@ -301,15 +257,14 @@ func (l *link) answer(in *incoming, r *response, err error) {
 	l.mu.Lock()
 	l.made(size)
 	for l.load.serving[in.id] == in && l.full(size) {
-		done := 0
-		switch {
-		case e != nil:
-		case l.load.done > 0 && l.load.done+size > l.lim.BytesInFlight:
-			e = &caps.Error{Op: in.q.method, Code: caps.ErrBadResult, Text: fmt.Sprintf("it happened, and its result was dropped: %d bytes of others wait until they are read", l.load.done)}
+		if e == nil && l.drops(size) {
+			e = &caps.Error{Op: in.q.method, Code: caps.ErrBadResult, Text: fmt.Sprintf("it happened, and its result was dropped: nothing is read, and %d bytes of others wait", l.load.done)}
 			*r, size = response{}, leastMessage
 			continue
-		default:
-			done = size
+		}
+		done := size
+		if e != nil {
+			done = 0
 		}
 		l.load.done += done
 		l.awaitRoom(nil)
@@ -334,6 +289,26 @@ func (l *link) answer(in *incoming, r *response, err error) {
 		return
 	}
 	l.flush(l.load.running == 0)
+}
+
+// drops reports whether a result of that size is one too many to be kept for a peer that does not
+// read. Of one that does none is dropped, however slow it is: that it reads bounds what begins.
+func (l *link) drops(size int) bool {
+	if l.load.done == 0 || l.load.done+size <= l.lim.BytesInFlight {
+		return false
+	}
+	if since := time.Duration(l.blocked.Load()); since != 0 && time.Since(l.start)-(since-1) >= stuckFor {
+		return true
+	}
+	if l.load.late == nil {
+		l.load.late = time.AfterFunc(stuckFor, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.load.late = nil
+			l.roomier()
+		})
+	}
+	return false
 }
 
 // failure is err as it is sent.
