@@ -188,3 +188,34 @@ func TestWhatHasBegunNeverKeepsOutWhatItWaitsFor(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsNotAnsweredAnyMoreMakesRoom has one that waits for the room of a result nobody asks for.
+func TestWhatIsNotAnsweredAnyMoreMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := play(t, echo, Limits{}).l
+		waits, canceled := &incoming{l: l, id: 1}, &incoming{l: l, id: 2}
+		l.mu.Lock()
+		l.load.serving[waits.id] = waits
+		l.load.begun, l.load.done, l.load.large = 1, l.lim.BytesInFlight, 1
+		l.mu.Unlock()
+		begun := false
+		go func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.space(waits)
+			begun = true
+		}()
+		synctest.Wait()
+		if begun {
+			t.Error("begun without room")
+		}
+		l.mu.Lock()
+		l.load.done = 0
+		l.mu.Unlock()
+		l.answer(canceled, &response{}, nil)
+		synctest.Wait()
+		if !begun {
+			t.Error("not begun, and there is room")
+		}
+	})
+}

@@ -276,6 +276,7 @@ func (l *link) answer(in *incoming, r *response, err error) {
 	l.load.held -= in.size
 	switch {
 	case !asked:
+		l.roomier() // nothing is written that would say it
 		l.mu.Unlock()
 		return
 	case e != nil:
