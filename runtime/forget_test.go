@@ -28,6 +28,7 @@ type cables struct {
 	by   map[string]*Runtime
 	cut  map[string]bool // hosts that cannot be reached
 	late atomic.Int64    // how far the clock is ahead
+	runs sync.RWMutex    // held by what is being brought
 }
 
 type cable struct {
@@ -39,6 +40,8 @@ type cable struct {
 func (c cable) Address() string { return "" }
 
 func (c cable) Send(ctx context.Context, host, _ string, letters []byte) ([]byte, error) {
+	c.of.runs.RLock()
+	defer c.of.runs.RUnlock()
 	c.of.mu.Lock()
 	to, cut := c.of.by[host], c.of.cut[host] || c.of.cut[c.from]
 	c.of.mu.Unlock()
@@ -79,10 +82,12 @@ func (c *cables) open(dir string) (*Runtime, caps.Ref) {
 	return rt, r
 }
 
-// reach cuts host off, or ends that.
+// reach cuts host off, or ends that. What is being brought has come by then: the clock may pass.
 func (c *cables) reach(rt *Runtime, is bool) {
+	c.runs.Lock()
 	c.mu.Lock()
 	c.cut[rt.Host()] = !is
+	c.runs.Unlock()
 	worlds := []*Runtime{}
 	for _, w := range c.by {
 		worlds = append(worlds, w)
