@@ -323,7 +323,7 @@ func TestACallThatIsPassedOnEndsWithEitherProgram(t *testing.T) {
 	for name, do := range map[string]func(a, b *program, cancel func()){
 		"it_is_canceled":   func(_, _ *program, cancel func()) { cancel() },
 		"the_caller_goes":  func(_, b *program, _ func()) { b.close() },
-		"the_other_goes":   func(a, _ *program, _ func()) { a.close() },
+		"the_other_goes":   func(a, _ *program, _ func()) { _ = a.raw.Close() }, // go-capnp's Close can send an empty result of what it interrupts
 		"the_other_breaks": func(a, _ *program, _ func()) { _, _ = a.raw.Write([]byte{0xff, 0xff, 0xff, 0xff}) },
 	} {
 		t.Run(name, func(t *testing.T) {
