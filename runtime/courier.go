@@ -231,7 +231,7 @@ func (c *courier) leave() bool {
 // fill sends as many batches as may be under way. It returns what has to be durable before
 // there is another; empty says that nothing waits for the host, nor is under way.
 func (c *courier) fill() (unsynced *group, empty bool) {
-	for !c.resting && len(c.under) < maxUnderWay {
+	for !c.resting && len(c.under) < maxUnderWay && c.rt.couriers.ctx.Err() == nil {
 		if len(c.under) == 0 {
 			if c.stalled = false; c.parted() {
 				c.forgotten() // what it has taken may be forgotten there

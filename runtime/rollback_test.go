@@ -405,3 +405,24 @@ func TestABatchIsAnsweredWhenItIsOnDisk(t *testing.T) {
 	}
 	n.quiet(n.a)
 }
+
+// A world may be closed when a courier is just about to ask the other host for a sign of life.
+func TestACourierThatCarriesNothingMoreEnds(t *testing.T) {
+	n := narrows(t)
+	diaryWrite.Send(t.Context(), n.ours, 1)
+	c := n.by(n.b)
+	b, text := n.leaves(c)
+	n.comes(c, b, text)
+	c.ping = true
+	n.b.couriers.stop()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		c.fill()
+	}()
+	select {
+	case <-over:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on trying")
+	}
+}
