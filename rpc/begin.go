@@ -91,7 +91,7 @@ func (n *Node) Begin(ctx context.Context, host, at string, to []byte, m caps.Mes
 	}
 	q.op, q.target, q.keep = opBegin, to, keep
 	id, p, err := l.put(ctx, &q)
-	if isUnsent(l, err) {
+	if mayRepeat(l, err) {
 		return deliver, nil // over another link
 	}
 	if err != nil {
@@ -101,20 +101,20 @@ func (n *Node) Begin(ctx context.Context, host, at string, to []byte, m caps.Mes
 	answer := r.waiter(ctx, m.Method, p)
 	return func() (caps.Reply, error) {
 		reply, err := answer()
-		if isUnsent(l, err) && ctx.Err() == nil {
+		if mayRepeat(l, err) && ctx.Err() == nil {
 			return deliver()
 		}
 		return reply, n.plainly(m.Method, host, err)
 	}, r
 }
 
-// isUnsent reports whether l broke before what came to err was sent over it.
-func isUnsent(l *link, err error) bool {
+// mayRepeat reports whether l broke, and what came to err can be asked for over another link.
+func mayRepeat(l *link, err error) bool {
 	if err == nil {
 		return false
 	}
-	var u unsent
-	return errors.As(err, &u) && l.err() != nil
+	var again repeatable
+	return errors.As(err, &again) && l.err() != nil
 }
 
 // plainly is err as programs get it.
@@ -205,7 +205,7 @@ func (r road) Begin(ctx context.Context, to caps.Rights, m caps.Message, keep bo
 	q.op, q.on, q.has, q.keep = opBegin, r.id, uint8(to), keep
 	id, p, err := r.l.put(ctx, &q)
 	switch {
-	case err == errKnown, isUnsent(r.l, err):
+	case err == errKnown, mayRepeat(r.l, err):
 		return nil, nil
 	case err != nil:
 		return failed(r.n.plainly(m.Method, r.host, err)), nil

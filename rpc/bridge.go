@@ -57,8 +57,8 @@ func happened(op, object string, why error) error {
 	return &caps.Error{Op: op, Object: object, Code: caps.ErrBadResult, Text: "it happened; a reference in its result does not come across: " + why.Error()}
 }
 
-// call asks host. A link that breaks before anything was sent over it is worth a second try: the
-// host may have been restarted.
+// call asks host. A link that breaks before q was sent over it, or when q changes nothing, is worth
+// a second try: the host may have been restarted.
 func (n *Node) call(ctx context.Context, host string, at []string, q request) (r response, found string, err error) {
 	for range 2 {
 		var l *link
@@ -67,11 +67,11 @@ func (n *Node) call(ctx context.Context, host string, at []string, q request) (r
 		}
 		found = l.at
 		r, err = l.call(ctx, q)
-		var u unsent
-		if !errors.As(err, &u) {
+		var again repeatable
+		if !errors.As(err, &again) {
 			break
 		}
-		if err = u.is; l.err() == nil || ctx.Err() != nil {
+		if err = again.is; l.err() == nil || ctx.Err() != nil {
 			break
 		}
 	}

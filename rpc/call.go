@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -90,9 +91,12 @@ func (l *link) recycle(p *pending) {
 }
 
 // ready waits for the peer's greeting, and reports the milliseconds that ctx leaves, and what
-// q has that the peer would not take.
+// q has that the peer would not take. What every peer takes, and what may be repeated if it turns
+// out to be none, is not kept back: to restore a sturdy ref at a host that is not connected takes
+// a round trip less.
 func (l *link) ready(ctx context.Context, q *request) (left uint64, err error) {
-	if !l.greets.Load() {
+	sure := q.op.changesNothing() && len(q.slots) == 0 && q.size(math.MaxUint64)+maxHeader <= leastMessage
+	if !sure && !l.greets.Load() {
 		select {
 		case <-l.greeted:
 		case <-l.broken:
@@ -110,8 +114,10 @@ func (l *link) ready(ctx context.Context, q *request) (left uint64, err error) {
 		}
 		left = uint64((rest + time.Millisecond - 1) / time.Millisecond)
 	}
-	if fault := l.tooLarge(q.size(left), q.slots); fault != nil {
-		return 0, outcome(q.op, q.method, false, fault)
+	if !sure {
+		if fault := l.tooLarge(q.size(left), q.slots); fault != nil {
+			return 0, outcome(q.op, q.method, false, fault)
+		}
 	}
 	if len(q.target) > maxToken || len(q.method) > maxMethod {
 		return 0, outcome(q.op, q.method, false, fmt.Errorf("a target of %d bytes and a method of %d; at most %d and %d can be sent", len(q.target), len(q.method), maxToken, maxMethod))

@@ -174,9 +174,9 @@ func (n *Node) atSocket(ctx context.Context, address string) (*link, error) {
 // ask asks for one Ref.
 func (n *Node) ask(ctx context.Context, l *link, at string, q request) (caps.Ref, error) {
 	r, err := l.call(ctx, q)
-	var u unsent
-	if errors.As(err, &u) {
-		err = u.is
+	var again repeatable
+	if errors.As(err, &again) {
+		err = again.is
 	}
 	if err != nil {
 		return caps.Ref{}, err

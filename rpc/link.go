@@ -247,9 +247,10 @@ func outcome(o op, method string, handed bool, cause error) error {
 	switch {
 	case !handed:
 		e.Text = fmt.Sprintf("not delivered: %v. Nothing happened; it may be repeated.", cause)
-		return unsent{e}
+		return repeatable{e}
 	case o.changesNothing():
 		e.Text = fmt.Sprintf("no answer: %v. It changes nothing; it may be repeated.", cause)
+		return repeatable{e}
 	default:
 		e.Code = caps.ErrMaybeExecuted
 		e.Text = fmt.Sprintf("maybe executed: %v. Look at what it changes before it is repeated.", cause)
@@ -257,12 +258,13 @@ func outcome(o op, method string, handed bool, cause error) error {
 	return e
 }
 
-// unsent is the error of a request that never left. A peer's answer can have the same code.
-type unsent struct{ is *caps.Error }
+// repeatable is the error of a request that never left, or changes nothing. A peer's answer can
+// have the same code.
+type repeatable struct{ is *caps.Error }
 
-func (u unsent) Error() string { return u.is.Error() }
+func (r repeatable) Error() string { return r.is.Error() }
 
-func (u unsent) Unwrap() error { return u.is }
+func (r repeatable) Unwrap() error { return r.is }
 
 func overloaded(method string, cause error, format string, args ...any) *caps.Error {
 	return &caps.Error{

@@ -186,9 +186,9 @@ func (o *Operator) ask(ctx context.Context, q request, want int) (r response, re
 			return r, nil, &caps.Error{Op: "attach", Object: o.address, Code: caps.ErrNotDelivered, Cause: caps.CauseOf(ctx.Err()), Text: err.Error()}
 		}
 		r, err = l.call(ctx, q)
-		var u unsent
-		if errors.As(err, &u) {
-			if err = u.is; l.err() != nil && ctx.Err() == nil {
+		var again repeatable
+		if errors.As(err, &again) {
+			if err = again.is; l.err() != nil && ctx.Err() == nil {
 				continue
 			}
 		}
