@@ -198,3 +198,35 @@ func BenchmarkChain(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFarAway opens a sturdy ref of a host that is not connected, over a network whose round
+// trip a call is. The first of what it takes is the handshake of TLS.
+func BenchmarkFarAway(b *testing.B) {
+	a, c := newFoothold(b, listening()), newFoothold(b, rpc.Options{})
+	p := newProxy(b, 1, a.node.Address())
+	p.stir(faultOdds{delay: 1000})
+	attach := func() {
+		must(b, c.node.Close())
+		node, err := rpc.Attach(c.rt, rpc.Options{Peers: map[string]string{a.rt.Host(): p.address()}})
+		must(b, err)
+		c.node = node
+	}
+	attach()
+	top := a.gives(c, a.top)
+	s, _, err := a.rt.Save(b.Context(), a.top, caps.Terms{For: "other"})
+	must(b, err)
+	b.Run("a call", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = rungKept.Call(context.Background(), top)
+		}
+	})
+	b.Run("connecting, and a sturdy ref", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			attach()
+			b.StartTimer()
+			_, err := c.rt.Restore(b.Context(), s)
+			must(b, err)
+		}
+	})
+}
