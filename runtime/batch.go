@@ -17,10 +17,11 @@ type load struct {
 
 // parcel is a letter that is being carried.
 type parcel struct {
-	mail   *mail
+	mail   *mail    // of which number and method can be read without the writer's lock
 	row    *element // nil: it is in the store only
 	target uint64   // whose mailbox it is in
 	seq    uint64
+	size   int  // mail.size
 	answer bool // letter.answers
 	tried  bool // mail.tried, and mail.word, when the batch was made
 	word   bool
@@ -32,7 +33,7 @@ type parcel struct {
 
 // parcelOf is a letter that is to be carried; with the writer's lock held.
 func parcelOf(ml *mail) parcel {
-	return parcel{mail: ml, seq: ml.seq, row: ml.row, target: ml.target, answer: ml.answer, tried: ml.tried, word: ml.word}
+	return parcel{mail: ml, seq: ml.seq, size: ml.size, row: ml.row, target: ml.target, answer: ml.answer, tried: ml.tried, word: ml.word}
 }
 
 // read reads the letters.

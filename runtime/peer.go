@@ -103,7 +103,7 @@ func (c *courier) pack(ctx context.Context, batch *load) (b []byte, err error) {
 // guess is about how many bytes the letters take in a batch.
 func (b *load) guess() (bytes int) {
 	for i := range b.ps {
-		bytes += leastParcel + b.ps[i].mail.size
+		bytes += leastParcel + b.ps[i].size
 	}
 	return bytes
 }

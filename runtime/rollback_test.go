@@ -426,3 +426,34 @@ func TestACourierThatCarriesNothingMoreEnds(t *testing.T) {
 		t.Fatal("it goes on trying")
 	}
 }
+
+// A letter that is written into a batch may be read again from disk just then. The race detector
+// looks on.
+func TestABatchIsPackedWhileTheMailroomIsReadAgain(t *testing.T) {
+	n := narrows(t)
+	diaryWrite.Send(t.Context(), n.ours, 1)
+	c := n.by(n.b)
+	b, _ := n.leaves(c)
+	over, packed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(packed)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if err := b.read(n.b.vat); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.pack(context.Background(), b); err != nil && !errors.Is(err, ErrDiskFull) {
+				t.Error(err)
+			}
+		}
+	}()
+	for range 10 {
+		n.full(n.b)
+	}
+	close(over)
+	<-packed
+}
