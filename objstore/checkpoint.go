@@ -38,7 +38,12 @@ func (s *Store) keepUp(bySize bool) time.Duration {
 		switch {
 		case err == nil:
 		case isFull(err) && isWrite(err):
-			return fullRetry
+			select { // here, as every commit wakes the keeper
+			case <-s.quit:
+				return s.opts.CheckpointEvery
+			case <-time.After(fullRetry):
+				continue
+			}
 		default:
 			_ = s.fail("checkpoint", err)
 			return s.opts.CheckpointEvery

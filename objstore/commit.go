@@ -59,6 +59,8 @@ func (s *Store) admit(ctx context.Context, b *Batch) (base *table, epoch uint64,
 		s.wakeKeeper()
 		select {
 		case <-room:
+		case <-s.ending:
+			return nil, 0, fmt.Errorf("%w: not executed: journal is at its limit of %d bytes, and the store is being closed", ErrFull, s.opts.MaxJournal)
 		case <-ctx.Done():
 			return nil, 0, fmt.Errorf("%w: not executed: journal is at its limit of %d bytes: %w", ErrFull, s.opts.MaxJournal, context.Cause(ctx))
 		}

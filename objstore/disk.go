@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -32,7 +33,8 @@ type disk struct {
 	file *os.File
 	// commit is tx.Commit, except in tests.
 	commit func(tx *bbolt.Tx) error
-	// broken is set when a write transaction has panicked: bbolt may still hold its locks.
+	writes sync.Mutex // held by who writes, or looks while nobody does; bbolt's own may be held for ever
+	// broken is set when a write transaction has panicked: bbolt may still hold its locks. Guarded by writes.
 	broken bool
 }
 
@@ -108,6 +110,13 @@ func (d *disk) read(key Key, fn func(tx *bbolt.Tx) error) error { return d.begin
 func (d *disk) begin(key Key, write bool, fn func(tx *bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer catch(&err, storeName, key)
+	if write {
+		d.writes.Lock()
+		defer d.writes.Unlock()
+		if d.broken {
+			return fmt.Errorf("%w: a write has panicked, and bbolt may still hold its locks", ErrStopped)
+		}
+	}
 	tx, err := d.db.Begin(write)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
@@ -265,6 +274,8 @@ func copyRow(key Key, record []byte) diskRow {
 // update runs fn in a write transaction and commits it.
 func (d *disk) update(fn func(tx *bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	d.writes.Lock()
+	defer d.writes.Unlock()
 	done := false
 	defer func() { d.broken = d.broken || !done }()
 	defer catch(&err, storeName, "")

@@ -25,10 +25,12 @@ type Store struct {
 	info    Info // without Next and LSN
 	world   worldRow
 
-	turn chan struct{}  // holds one token: the right to commit, or to close
-	work sync.WaitGroup // the keeper
-	quit chan struct{}  // closed by Close
-	wake chan struct{}  // tells the keeper that there may be something to do
+	turn   chan struct{}  // holds one token: the right to commit, or to close
+	work   sync.WaitGroup // the keeper
+	quit   chan struct{}  // closed by Close
+	over   func()         // closes ending, once
+	ending chan struct{}  // closed when Close has begun: nobody need wait for room
+	wake   chan struct{}  // tells the keeper that there may be something to do
 
 	mu sync.Mutex // everything below, for moments only
 
@@ -86,8 +88,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, files: o.Files, unlock: unlock,
-		turn: make(chan struct{}, 1), quit: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}),
+		turn: make(chan struct{}, 1), quit: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}), ending: make(chan struct{}),
 	}
+	s.over = sync.OnceFunc(func() { close(s.ending) })
 	if err := s.open(); err != nil {
 		if s.disk != nil {
 			err = errors.Join(err, s.disk.close())
@@ -256,6 +259,7 @@ func (s *Store) adopt(played replay) {
 // does nothing. Snapshots in use are dead afterwards. An error means that something could
 // not be closed or that writes had stopped before; nothing durable is lost by it.
 func (s *Store) Close() error {
+	s.over()
 	<-s.turn
 	s.mu.Lock()
 	if s.closed {
