@@ -244,6 +244,7 @@ func TestALetterOfARevokedGrantEndsWhileItsHostIsGone(t *testing.T) {
 				other := diaryWrite.Send(ctx, p.ours, 2)
 				p.must(diaryKeep.Call(ctx, p.own, promise.Ref()))
 				if restart {
+					synctest.Wait() // the courier has found that there is no way, and rests
 					p.must(g.Revoke(ctx))
 					p.again()
 				} else {

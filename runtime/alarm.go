@@ -3,6 +3,7 @@ package sturdy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"time"
@@ -222,10 +223,10 @@ func (t *WriteTurn) ringDue(now int64) error {
 	v := t.r.vat
 	rung, next := 0, int64(math.MaxInt64)
 	var failed error
-	t.r.scan(v.rt.activity, "a", "b", func(elem string, rec objstore.Record) bool {
+	t.r.scanDamaged(v.rt.activity, "a", "b", func(elem string, rec objstore.Record) bool {
 		due, number, ok := parseNumbers(elem[1:])
 		if !ok {
-			v.rt.log.Error("damaged: the key of a timer is none; it was dropped", "key", elem)
+			v.rt.logAside(slog.LevelError, "damaged: the key of a timer is none; it was dropped", "key", elem)
 			t.change(&element{key: objstore.ElementKey(v.activityOID(), elem), dead: true, kind: v.activityKind})
 			return true
 		}
@@ -245,7 +246,7 @@ func (t *WriteTurn) ringOne(due int64, number uint64, rec objstore.Record, now i
 	t.dropAlarm(due, number)
 	l, err := parseLetter(number, "", rec)
 	if err != nil {
-		v.rt.log.Error("a timer is damaged, and was dropped", "err", err)
+		v.rt.logAside(slog.LevelError, "a timer is damaged, and was dropped", "err", err)
 		return nil
 	}
 	if l.method == "" {
@@ -263,7 +264,7 @@ func (t *WriteTurn) ringOne(due int64, number uint64, rec objstore.Record, now i
 	if l.wanted {
 		s, err := t.ownOf(v.handleOf(number), v.rt.timers.def)
 		if err != nil {
-			v.rt.log.Error("a timer's object cannot be read; the timer was dropped", "err", err)
+			v.rt.logAside(slog.LevelError, "a timer's object cannot be read; the timer was dropped", "err", err)
 			t.dropAlarm(due, number)
 			return nil
 		}

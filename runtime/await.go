@@ -119,7 +119,7 @@ func (v *vat) outcomeOf(ctx context.Context, h *handle, via caps.Authority) (o s
 		}
 		return out.as(via), true, nil
 	}
-	if err := v.catchUp(ctx, "await"); err != nil {
+	if err := v.catchUp(ctx, "await"); err != nil && !takenBack(err) { // what was lost may be anybody's
 		return o, false, err
 	}
 	err = v.rt.View(ctx, func(t *ReadTurn) error {

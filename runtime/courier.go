@@ -337,8 +337,9 @@ func (c *courier) arrived(b *load) {
 	}
 	c.most, c.spoke = min(2*c.most, maxParcels), c.rt.clock().UnixNano()
 	c.done(b, true)
+	taken := len(b.ps) == 0 || slices.ContainsFunc(b.ps, func(p parcel) bool { return p.taken })
 	switch {
-	case later && b.after == 0: // there is no room for more; else it has only come too early
+	case later && b.after == 0, !later && !taken: // there is no room for more, or it is another world now; else it has only come too early
 		c.relax()
 	case !c.resting:
 		c.rest = 0

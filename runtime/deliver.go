@@ -334,7 +334,7 @@ func (v *vat) undelivered(d *delivery, g *group, err error) (more bool, wait tim
 			v.rt.wakeReceiver(d.target)
 		}
 		return true, 0
-	case errors.Is(err, ErrStopped), errors.Is(err, ErrClosed):
+	case v.overBy(err):
 		return false, idleFor
 	case errors.Is(err, caps.ErrOverloaded) && !d.t.sendsTooMuch():
 		v.postpone(d, err)

@@ -1,9 +1,9 @@
 package sturdy
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	goruntime "runtime"
 	"time"
 
@@ -68,7 +68,7 @@ func (v *vat) flush(last bool) {
 	if c == nil {
 		return
 	}
-	if err := v.out.Commit(context.Background(), v.encode(c)); err != nil {
+	if err := v.out.Commit(v.life, v.encode(c)); err != nil {
 		v.fail(c, err)
 		return
 	}
@@ -172,10 +172,10 @@ func (v *vat) settle(c *taken) {
 func (v *vat) fail(c *taken, err error) {
 	full := errors.Is(err, objstore.ErrFull) || errors.Is(err, objstore.ErrBatch)
 	if full {
-		v.rt.log.Error("a commit was refused; what had not been written yet, Relaxed turns among it, did not happen", "err", err)
+		v.rt.logAside(slog.LevelError, "a commit was refused; what had not been written yet, Relaxed turns among it, did not happen", "err", err)
 	} else {
 		v.failed.Store(&stopped{err})
-		v.rt.log.Error("writes have stopped: a commit failed; reopen the world", "err", err)
+		v.rt.logAside(slog.LevelError, "writes have stopped: a commit failed; reopen the world", "err", err)
 	}
 	v.w.lockInternal()
 	defer v.w.unlock()
@@ -206,13 +206,13 @@ func (v *vat) rollback(c *taken) {
 	v.queued.Store(0)
 	v.rt.gates.Reload()
 	if err := v.loadMail(); err != nil {
-		v.rt.log.Error("letters that wait could not be read again; they are delivered when the world is opened anew", "err", err)
+		v.rt.logAside(slog.LevelError, "letters that wait could not be read again; they are delivered when the world is opened anew", "err", err)
 	}
 	v.rt.loseThreads()
 	if err := v.rt.startThreads(); err != nil {
-		v.rt.log.Error("threads could not be listed again; they go on when the world is opened anew", "err", err)
+		v.rt.logAside(slog.LevelError, "threads could not be listed again; they go on when the world is opened anew", "err", err)
 	}
 	if err := v.loadCounts(); err != nil {
-		v.rt.log.Error("counts of objects could not be read again", "err", err)
+		v.rt.logAside(slog.LevelError, "counts of objects could not be read again", "err", err)
 	}
 }

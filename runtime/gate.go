@@ -73,8 +73,9 @@ func (v *vat) pending() *group {
 // owe makes the next group carry the time at which something was seen to have run out, if
 // it is news; with w held.
 func (v *vat) owe() {
-	if v.news() && v.lsn == v.cut && v.writable() {
+	if v.news() && v.lsn == v.cut && v.failed.Load() == nil {
 		v.lsn++
+		v.wake(v.soft) // as the next commit is not the first of its group any more
 	}
 }
 
@@ -84,6 +85,12 @@ func (v *vat) news() bool { return v.rt.gates.Latest().UnixNano() > v.marked.Loa
 func (v *vat) writable() bool {
 	f := v.failed.Load()
 	return f == nil || f.err == error(ErrClosed)
+}
+
+// overBy reports whether err says that writes are refused for good, and means it of this world: a
+// method may return what another one has said.
+func (v *vat) overBy(err error) bool {
+	return v.failed.Load() != nil && (errors.Is(err, ErrStopped) || errors.Is(err, ErrClosed))
 }
 
 // told returns a refusal when it may be told.

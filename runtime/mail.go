@@ -3,6 +3,7 @@ package sturdy
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"math"
 	"slices"
 	"sync"
@@ -303,7 +304,7 @@ func (v *vat) loadMail() error {
 	return s.Scan(lo, hi, func(key objstore.Key, rec objstore.Record) bool {
 		target, number, ok := parseNumbers(string(key[len(first)+1:]))
 		if !ok {
-			v.rt.log.Error("damaged: the key of a letter is none; it is not delivered", "key", string(key))
+			v.rt.logAside(slog.LevelError, "damaged: the key of a letter is none; it is not delivered", "key", string(key))
 			return true
 		}
 		var ml *mail

@@ -56,6 +56,7 @@ func (o Options) Open() (*Runtime, error) {
 		closing: make(chan struct{}), flushed: make(chan struct{}), retired: make(chan struct{}), ending: make(chan struct{}),
 	}
 	v.mail.kick = make(chan struct{}, 1)
+	v.life, v.die = context.WithCancel(context.Background())
 	rt.vat = v
 	v.cache = cache{vat: v, budget: o.Cache}
 	store, err := objstore.Open(o.Dir, objstore.Options{
@@ -92,7 +93,7 @@ func (o *Options) defaults() {
 
 // failure logs what the store cannot do any more.
 func (v *vat) failure(op string, err error) {
-	v.rt.log.Error("the store has stopped writing", "op", op, "err", err)
+	v.rt.logAside(slog.LevelError, "the store has stopped writing", "op", op, "err", err)
 }
 
 // start reads the world's kinds, binds the program's to them, and starts the goroutines.
@@ -144,12 +145,18 @@ func (rt *Runtime) start(o Options) error {
 	if err := v.loadMail(); err != nil {
 		return err
 	}
+	var threads []uint64
+	if !o.ReadOnly {
+		if threads, err = rt.runnableThreads(); err != nil { // before anything runs that would have to be ended
+			return err
+		}
+	}
 	rt.report(info)
 	go v.flusher()
 	go v.postman()
 	if !o.ReadOnly {
-		if err := rt.startThreads(); err != nil {
-			return err
+		for _, n := range threads {
+			rt.wakeThread(n)
 		}
 		rt.couriers.start()
 		rt.couriers.running.Go(rt.forgetPeers)

@@ -3,6 +3,7 @@ package sturdy
 import (
 	"cmp"
 	"encoding/binary"
+	"log/slog"
 	"slices"
 
 	"github.com/sturdyrt/sturdy/caps"
@@ -115,7 +116,7 @@ func (v *vat) indexElement(b *objstore.Batch, e *element) {
 func (v *vat) storedSlots(key objstore.Key) []objstore.Slot {
 	rec, _, err := v.snaps.durable.Load().store.Get(key)
 	if err != nil {
-		v.rt.log.Error("a record that is replaced cannot be read; the index may go on listing what it held", "err", err)
+		v.rt.logAside(slog.LevelError, "a record that is replaced cannot be read; the index may go on listing what it held", "err", err)
 	}
 	return rec.Slots
 }

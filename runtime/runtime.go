@@ -211,8 +211,10 @@ func (rt *Runtime) Close() error {
 		v.w.lockInternal()
 		v.shut.Store(true)
 		v.failed.CompareAndSwap(nil, &stopped{ErrClosed})
-		v.w.unlock()    // no write turn begins from here on
-		close(v.ending) // a program of a thread may wait for what will not come
+		v.w.unlock()                             // no write turn begins from here on
+		close(v.ending)                          // a program of a thread may wait for what will not come
+		late := time.AfterFunc(waitLimit, v.die) // the journal may have no room, and get none as long as the disk is full
+		defer late.Stop()
 		rt.closeThreads()
 		rt.couriers.end()
 		close(v.closing)
@@ -266,14 +268,20 @@ func isRelaxed(ctx context.Context) bool {
 // reportLarge logs, once for each kind, that its states are larger than they should be.
 func (rt *Runtime) reportLarge(d *definition, size int) {
 	if _, again := rt.large.LoadOrStore(d, true); !again {
-		rt.log.Warn("a large state is copied and stored whole each time it changes; keep its parts in a Map or a List",
+		rt.logAside(slog.LevelWarn, "a large state is copied and stored whole each time it changes; keep its parts in a Map or a List",
 			"kind", d.name, "bytes", size, "defined", d.place)
 	}
 }
 
+// logAside logs what is noticed by whom others wait for: with the writer's lock held, by the flusher or
+// by the watchdog. Who handles the log may write, and would wait for them.
+func (rt *Runtime) logAside(level slog.Level, text string, args ...any) {
+	go rt.log.Log(context.Background(), level, text, args...)
+}
+
 func (rt *Runtime) reportPanic(op string, p any) {
 	rt.vat.stats.panics.Add(1)
-	rt.log.Error("a method panicked; nothing of its turn happened", "method", op, "panic", p, "stack", string(debug.Stack()))
+	rt.logAside(slog.LevelError, "a method panicked; nothing of its turn happened", "method", op, "panic", p, "stack", string(debug.Stack()))
 }
 
 // fault loads the newest state of h from the store.

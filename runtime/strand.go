@@ -134,14 +134,24 @@ func (rt *Runtime) wakeReceiver(n uint64) {
 
 // startThreads starts the threads that could run, when a world opens or after a rollback.
 func (rt *Runtime) startThreads() error {
+	all, err := rt.runnableThreads()
+	for _, n := range all {
+		rt.wakeThread(n)
+	}
+	return err
+}
+
+// runnableThreads are the numbers of the threads that could run.
+func (rt *Runtime) runnableThreads() (all []uint64, err error) {
 	v := rt.vat
 	s := v.snaps.acquire(&v.snaps.durable)
 	defer v.snaps.release(s)
 	first, _ := objstore.ElementRange(v.activityOID())
-	return s.store.Scan(first+"r", first+"s", func(key objstore.Key, _ objstore.Record) bool {
-		rt.wakeThread(bigEndian(string(key[len(first)+1:])))
+	err = s.store.Scan(first+"r", first+"s", func(key objstore.Key, _ objstore.Record) bool {
+		all = append(all, bigEndian(string(key[len(first)+1:])))
 		return true
 	})
+	return all, err
 }
 
 // loseThreads makes every strand begin anew: a rollback has taken back what they rely on.
@@ -386,7 +396,7 @@ func (s *strand) update(name string, fn func(*WriteTurn, *thread) error) error {
 		case errors.As(err, &empty):
 			s.broke(empty)
 			continue
-		case errors.Is(err, errLeave), errors.Is(err, ErrClosed), errors.Is(err, ErrStopped):
+		case errors.Is(err, errLeave), s.rt.vat.overBy(err):
 			s.leave()
 		case begun:
 			return err
@@ -453,7 +463,7 @@ func (s *strand) view(fn func(*ReadTurn) error) error {
 			return fn(t)
 		})
 		switch {
-		case errors.Is(err, ErrClosed):
+		case errors.Is(err, ErrClosed) && s.rt.vat.shut.Load(): // else it is an error of the program's own
 			s.leave()
 		case err == nil || begun:
 			return err

@@ -126,7 +126,7 @@ func (t *ReadTurn) page(space byte, q pageOf, add func(place, elem string, rec o
 	if q.Limit <= 0 || q.Limit > maxRows {
 		q.Limit = maxRows
 	}
-	t.scanDamaged(lo, string(space+1), func(elem string, rec objstore.Record) bool {
+	t.scanDamaged(t.self, lo, string(space+1), func(elem string, rec objstore.Record) bool {
 		err = add(fmt.Sprintf("%x", elem[1:]), elem, rec)
 		q.Limit--
 		return err == nil && q.Limit > 0
@@ -136,7 +136,7 @@ func (t *ReadTurn) page(space byte, q pageOf, add func(place, elem string, rec o
 
 // scanDamaged is scan of Self that goes on behind a record which is damaged, and yields an empty
 // one for it: one that was damaged on disk must not hide the others.
-func (t *ReadTurn) scanDamaged(lo, hi string, yield func(elem string, rec objstore.Record) bool) {
+func (t *ReadTurn) scanDamaged(of *handle, lo, hi string, yield func(elem string, rec objstore.Record) bool) {
 	more := true
 	pass := func(elem string, rec objstore.Record) bool {
 		lo = elem + "\x00"
@@ -144,16 +144,16 @@ func (t *ReadTurn) scanDamaged(lo, hi string, yield func(elem string, rec objsto
 		return more
 	}
 	for more {
-		damage := damageIn(func() { t.scan(t.self, lo, hi, pass) })
+		damage := damageIn(func() { t.scan(of, lo, hi, pass) })
 		if damage == nil {
 			return
 		}
-		at, ok := t.firstDamaged(lo, hi)
+		at, ok := t.firstDamaged(of, lo, hi)
 		if !ok {
 			panic(unwind{damage})
 		}
-		t.scan(t.self, lo, at, pass) // what stands before it, and was not yielded for its sake
-		if rec, ok := t.mended(at); ok && more {
+		t.scan(of, lo, at, pass) // what stands before it, and was not yielded for its sake
+		if rec, ok := t.mended(of, at); ok && more {
 			pass(at, rec)
 		}
 		lo = at + "\x00"
@@ -162,18 +162,18 @@ func (t *ReadTurn) scanDamaged(lo, hi string, yield func(elem string, rec objsto
 
 // mended is the element at whose record on disk is damaged: empty, unless it was written anew and
 // that is not on disk yet. ok is false if it was removed.
-func (t *ReadTurn) mended(at string) (rec objstore.Record, ok bool) {
-	if damage := damageIn(func() { rec, ok = t.element(t.self, at) }); damage != nil {
+func (t *ReadTurn) mended(of *handle, at string) (rec objstore.Record, ok bool) {
+	if damage := damageIn(func() { rec, ok = t.element(of, at) }); damage != nil {
 		return objstore.Record{}, true
 	}
 	return rec, ok
 }
 
 // firstDamaged is the first element of Self from lo on and below hi that is damaged on disk.
-func (t *ReadTurn) firstDamaged(lo, hi string) (elem string, ok bool) {
+func (t *ReadTurn) firstDamaged(of *handle, lo, hi string) (elem string, ok bool) {
 	src := t.sources()
 	defer src.done()
-	first, _ := objstore.ElementRange(t.self.oid)
+	first, _ := objstore.ElementRange(of.oid)
 	err := src.store.Scan(first+objstore.Key(lo), first+objstore.Key(hi), func(objstore.Key, objstore.Record) bool { return true })
 	var d *objstore.DamagedError
 	if !errors.As(err, &d) {
@@ -263,7 +263,7 @@ func (t *WriteTurn) deadLetter(id string) (number uint64, rec objstore.Record, e
 	number, err = parseID(id)
 	ok := false
 	if err == nil {
-		rec, ok = t.r.mended(activityElem('d', number))
+		rec, ok = t.r.mended(t.r.self, activityElem('d', number))
 	}
 	if !ok {
 		return number, rec, &caps.Error{Code: ErrNoName, Text: fmt.Sprintf("there is no dead letter %q", id)}

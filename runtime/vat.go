@@ -57,9 +57,11 @@ type vat struct {
 	kick     chan struct{} // capacity 1: somebody waits for the running group
 	soft     chan struct{} // capacity 1: the running group has its first turn
 	closing  chan struct{}
-	flushed  chan struct{} // closed when the flusher has ended
-	retired  chan struct{} // closed when the postman has ended
-	ending   chan struct{} // closed when Close has begun: nobody need wait for anything
+	flushed  chan struct{}   // closed when the flusher has ended
+	retired  chan struct{}   // closed when the postman has ended
+	ending   chan struct{}   // closed when Close has begun: nobody need wait for anything
+	life     context.Context // of the wait for room in the journal
+	die      context.CancelFunc
 }
 
 // stopped is why a vat refuses writes.

@@ -3,6 +3,7 @@ package sturdy
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -187,7 +188,7 @@ func (t *WriteTurn) setWake(h *handle, due int64) {
 func (t *WriteTurn) ringThread(h *handle) error {
 	switch st, err := t.r.threadState(h); {
 	case errors.Is(err, caps.ErrDamaged), errors.Is(err, caps.ErrGone):
-		t.r.vat.rt.log.Error("what would wake a thread names none, or one that cannot be read; it was dropped", "thread", h.name(), "err", err)
+		t.r.vat.rt.logAside(slog.LevelError, "what would wake a thread names none, or one that cannot be read; it was dropped", "thread", h.name(), "err", err)
 	case err != nil:
 		return err
 	case st.State == ThreadWaiting:

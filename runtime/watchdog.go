@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"fmt"
+	"log/slog"
 	goruntime "runtime"
 	"strings"
 	"time"
@@ -67,20 +68,16 @@ func (w *watchdog) look() {
 	if t != nil {
 		holder = "turn " + t.op
 		if w.seen == slowAfter || w.seen > 0 && w.seen%60 == 0 {
-			w.rt.log.Warn("a write turn does not end; all others wait for it, reads go on",
+			w.rt.logAside(slog.LevelWarn, "a write turn does not end; all others wait for it, reads go on",
 				"turn", t.op, "seconds", w.seen, "stack", turnStack())
 		}
 	}
 	now := w.rt.clock()
-	var late []string // logged below: a handler of the log may itself need the writer
-	v.w.overdue(func(c *waiter) error { return waited(c, now.Sub(c.since), holder, &late) })
-	for _, text := range late {
-		w.rt.log.Warn(text, "holder", holder)
-	}
+	v.w.overdue(func(c *waiter) error { return w.waited(c, now.Sub(c.since), holder) })
 }
 
 // waited says what becomes of a caller that has waited for so long.
-func waited(c *waiter, long time.Duration, holder string, late *[]string) error {
+func (w *watchdog) waited(c *waiter, long time.Duration, holder string) error {
 	if c.internal {
 		return nil
 	}
@@ -90,7 +87,7 @@ func waited(c *waiter, long time.Duration, holder string, late *[]string) error 
 	}
 	if long >= waitLogged && !c.logged {
 		c.logged = true
-		*late = append(*late, c.op+" "+text)
+		w.rt.logAside(slog.LevelWarn, c.op+" "+text, "holder", holder)
 	}
 	return nil
 }
