@@ -124,10 +124,6 @@ func (n *Node) dial(ctx context.Context, address, host string) (*link, error) {
 	n.mu.Lock()
 	n.counts(l)
 	n.mu.Unlock()
-	n.running.Go(func() {
-		<-l.done()
-		n.drop(l)
-	})
 	return l, nil
 }
 

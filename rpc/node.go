@@ -298,6 +298,12 @@ func (n *Node) keep(l *link, at string) *link {
 	l.at, n.all[l] = at, true
 	n.running.Go(func() { n.rt.Reached(l.peer()) })
 	n.links[l.peer()] = l
+	if at != "" { // with mu held, as Close may be about to wait
+		n.running.Go(func() {
+			<-l.done()
+			n.drop(l)
+		})
+	}
 	return l
 }
 

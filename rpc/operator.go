@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -25,7 +24,7 @@ type Operator struct {
 	address, host  string
 	root, activity caps.Ref
 
-	mu   sync.Mutex
+	turn chan struct{} // of capacity 1: who has put something in may look at link, and make another
 	link *link
 }
 
@@ -44,7 +43,7 @@ const (
 
 // Operate comes in at the socket at address, see SocketOf.
 func (n *Node) Operate(ctx context.Context, address string) (*Operator, error) {
-	o := &Operator{n: n, address: address}
+	o := &Operator{n: n, address: address, turn: make(chan struct{}, 1)}
 	_, refs, err := o.ask(ctx, request{method: operateWorld}, 2)
 	if err != nil {
 		return nil, err
@@ -207,8 +206,12 @@ func (o *Operator) ask(ctx context.Context, q request, want int) (r response, re
 // reach returns the link to the socket, and makes one if there is none: that over which the host
 // is called may have come about in another way, and be a stranger's there.
 func (o *Operator) reach(ctx context.Context) (*link, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if o.link != nil && o.link.err() == nil {
 		return o.link, nil
 	}
@@ -218,7 +221,9 @@ func (o *Operator) reach(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.link, o.host = l, l.peer()
+	if o.link = l; o.host == "" { // it is the same from then on, and others read it
+		o.host = l.peer()
+	}
 	return l, nil
 }
 

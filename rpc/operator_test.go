@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,4 +219,23 @@ func TestAThreadOnAnotherHostIsWaitedFor(t *testing.T) {
 	if err := threads[1].Wait(t.Context()); !errors.Is(err, caps.ErrNotDelivered) {
 		t.Errorf("of a host that is away: %v", err)
 	}
+}
+
+// The race detector looks on: whoever finds that the link is broken makes another, for all.
+func TestWhoOperatesAHostThatIsRestartedAsksForSeveralThings(t *testing.T) {
+	h := newHost(t, rpc.Options{Listen: "127.0.0.1:0"})
+	o, _ := operate(t, h)
+	for range 10 {
+		must(t, h.node.Close())
+		n, err := rpc.Attach(h.rt, rpc.Options{})
+		must(t, err)
+		h.node = n
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { _, _ = o.State(t.Context(), o.Root().Ref) }) // the one that finds the link broken may fail
+		}
+		all.Wait()
+	}
+	_, err := o.State(t.Context(), o.Root().Ref)
+	must(t, err)
 }
