@@ -21,7 +21,7 @@ type Options struct {
 	Dir     string           // of the world; created if absent. Empty: a world in memory that ends with the process
 	Kinds   []Kind           // what objects there may be
 	Cache   int64            // bytes of states kept in memory; 0: 256 MiB
-	Log     *slog.Logger     // nil: slog.Default()
+	Log     *slog.Logger     // nil: slog.Default(). Its handler may write into the world, too; so what is logged can come later than what it is about
 	Clock   func() time.Time // nil: time.Now
 	Random  io.Reader        // nil: crypto/rand; identities and turns' randomness come from it
 	Files   objstore.FS      // nil: the operating system's; for fault injection
