@@ -157,6 +157,8 @@ func (v *vat) settle(c *taken) {
 	v.rt.uses.settled()
 	v.queued.Add(-int64(c.bytes)) // first: those who are woken look at it
 	v.stats.group(len(c.dirty), c.elems.rows.Len())
+	v.tidies.Lock()
+	defer v.tidies.Unlock()
 	close(c.group.done)
 	for _, h := range c.dirty {
 		// In this order: a snapshot that is taken after marks is asked stands on w or above.

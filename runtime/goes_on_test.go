@@ -388,3 +388,18 @@ func TestAWorldWithoutRoomForWhatItHasToWriteIsClosed(t *testing.T) {
 		}
 	})
 }
+
+// Who is told that a turn is on disk may be faster than the flusher, which has yet to give what was
+// written to the cache.
+func TestWhatIsOnDiskIsEvicted(t *testing.T) {
+	f := openFair(t, rests, slog.DiscardHandler)
+	for range 1000 {
+		var made caps.Ref
+		f.must(f.rt.Update(context.Background(), func(tn *WriteTurn) error { made = f.kind.New(tn, booth{}); return nil }))
+		f.rt.Evict()
+		if h, _, _ := f.rt.open(made); h.cur.Load().state != nil {
+			t.Fatal("it is in memory")
+		}
+	}
+	f.must(f.rt.Close())
+}

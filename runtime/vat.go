@@ -2,6 +2,7 @@ package sturdy
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sturdyrt/sturdy/objstore"
@@ -54,6 +55,7 @@ type vat struct {
 
 	index    indexer       // the flusher's own
 	rowBytes int           // of the last batch, on average; the flusher's own
+	tidies   sync.Mutex    // held by the flusher between telling that a group is durable and letting the cache have it
 	kick     chan struct{} // capacity 1: somebody waits for the running group
 	soft     chan struct{} // capacity 1: the running group has its first turn
 	closing  chan struct{}
