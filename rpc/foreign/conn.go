@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"capnproto.org/go/capnp/v3"
@@ -111,8 +112,10 @@ func (c *conn) serve() error {
 	defer c.mu.Unlock()
 	// Refs to what the peer had may stay for long, and lead here.
 	c.answers, c.imports, c.exports, c.lanes, c.kindOf = nil, nil, exports{}, nil, nil
-	if errors.Is(c.over, io.EOF) || errors.Is(c.over, errEnded) {
-		return nil
+	for _, left := range []error{io.EOF, errEnded, syscall.EPIPE, syscall.ECONNRESET} { // a program may go before it has read everything
+		if errors.Is(c.over, left) {
+			return nil
+		}
 	}
 	return c.over
 }

@@ -259,3 +259,19 @@ func TestWhatAProgramDidNotTakeItDoesNotHold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A program that ends does not wait for all answers, which is nothing to tell anybody.
+func TestAProgramMayGoBeforeItHasReadEverything(t *testing.T) {
+	w := newWorld(t, Limits{})
+	for range 10 {
+		v := w.villain()
+		d := v.desk()
+		for id := range uint32(50) {
+			v.call(id, d, "desk.big", 100_000)
+		}
+		_ = v.conn.Close()
+		if err := <-v.end; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
